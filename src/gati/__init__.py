@@ -1,0 +1,1 @@
+"""The Gati operator (``gati.dev``): handlers, modules and versions of a Gati application."""
