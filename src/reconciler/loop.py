@@ -1,0 +1,232 @@
+"""One pass over one object: gather, plan, apply, plan again, status, events.
+
+The plan is asked a second time after the writes, with what they returned, and only its status
+counts then: so a status tells what is there and never what was meant. Nothing is decided here
+that a domain could decide, and a domain's error in one object ends at that object.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from typing import Protocol
+
+from reconciler.api import Api, ApiError, Unreachable
+from reconciler.meta import digest, key_parts
+from reconciler.model import Controller, Kind, Need, Note, Object, Plan, Seen
+from reconciler.target import WRITTEN, Action, Change, ChangeSet, DeploymentTarget
+
+
+class Reader(Protocol):
+    """The cache of one kind, as the loop reads it."""
+
+    def get(self, namespace: str, name: str) -> Object | None:
+        """The object of that name."""
+
+    def owned(self, uid: str) -> Iterable[Object]:
+        """The objects that belong to the parent of that uid."""
+
+    def indexed(self, namespace: str, value: str) -> Iterable[Object]:
+        """The objects of a namespace whose index value is this."""
+
+    def in_namespace(self, namespace: str) -> Iterable[Object]:
+        """The objects of a namespace."""
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What a pass came to.
+
+    ``again`` is in how many seconds to look again though nothing failed; ``error`` asks for
+    another try with backoff, not before ``retry_after`` seconds. ``writes`` counts what was sent.
+    """
+
+    again: float | None = None
+    error: str = ""
+    retry_after: float = 0.0
+    writes: int = 0
+    notes: tuple[Note, ...] = ()
+
+
+@dataclass(slots=True)
+class Reconciler:
+    """Brings the objects of one controller to what its plan says.
+
+    ``readers`` are the caches by kind name, the parent's own included. ``status_written`` is
+    told of the parent as the status write returned it.
+    """
+
+    controller: Controller
+    api: Api
+    target: DeploymentTarget
+    readers: Mapping[str, Reader]
+    manager: str
+    status_written: Callable[[Kind, Object], None] = lambda _kind, _obj: None
+    clock: Callable[[], datetime] = lambda: datetime.now(UTC)
+    _statuses: dict[str, str] = field(default_factory=dict)
+
+    async def reconcile(self, parent: Object) -> Outcome:
+        """One pass. Raises NotLeader; all other expected trouble is in the Outcome."""
+        now = self.clock()
+        seen = self._gather(parent)
+        plan = self.controller.plan(parent, seen, now)
+        changes: tuple[Change, ...] = ()
+        if plan.children is not None:
+            first = plan
+            changes = await self.target.apply(self._change_set(parent, seen, plan))
+            if any(change.action is not Action.UNCHANGED for change in changes):
+                seen = after(seen, changes)
+                plan = self.controller.plan(parent, seen, now)
+            unsettled = plan.children != first.children
+        else:
+            unsettled = False
+        failed = next((change.error for change in changes if change.action is Action.FAILED), None)
+        notes = summary(changes)
+        writes = sum(change.action in WRITTEN for change in changes)
+        if failed is None:
+            try:
+                if await self._write_status(parent, plan):
+                    writes += 1
+                    notes += plan.notes
+            except (ApiError, Unreachable) as error:
+                if isinstance(error, ApiError) and error.code in (404, 409):
+                    return Outcome(writes=writes, notes=notes)  # deleted, or another one by now
+                failed = error
+        return self._outcome(plan, changes, failed, notes, writes, now, unsettled=unsettled)
+
+    def forget(self, uid: str) -> None:
+        """The object of that uid is gone."""
+        self._statuses.pop(uid, None)
+        self.target.forget(uid)
+
+    def _gather(self, parent: Object) -> Seen:
+        uid = parent["metadata"]["uid"]
+        children = {
+            (watch.kind.kind, obj["metadata"]["name"]): obj
+            for watch in self.controller.watches
+            if watch.child
+            for obj in self.readers[watch.kind.kind].owned(uid)
+        }
+        needed = {need: tuple(self._look_up(need)) for need in self.controller.needs(parent)}
+        return Seen(children=children, needed=needed)
+
+    def _look_up(self, need: Need) -> Iterable[Object]:
+        reader = self.readers[need.kind.kind]
+        if need.name is not None:
+            obj = reader.get(need.namespace, need.name)
+            return () if obj is None else (obj,)
+        if need.index is not None:
+            return reader.indexed(need.namespace, need.index)
+        return reader.in_namespace(need.namespace)
+
+    def _change_set(self, parent: Object, seen: Seen, plan: Plan) -> ChangeSet:
+        wanted = plan.children or ()
+        live = dict(seen.children)
+        for child in wanted:
+            if child.id not in live:
+                obj = self.readers[child.kind.kind].get(*key_parts(child.body))
+                if obj is not None:
+                    live[child.id] = obj
+        names = {child.id for child in wanted}
+        kinds = {watch.kind.kind: watch.kind for watch in self.controller.watches if watch.child}
+        surplus = tuple(
+            (kinds[id_[0]], obj) for id_, obj in seen.children.items() if id_ not in names
+        )
+        return ChangeSet(parent, self.controller.kind, wanted, live, surplus)
+
+    async def _write_status(self, parent: Object, plan: Plan) -> bool:
+        """Apply the status where it differs from what is stored; True if it was sent.
+
+        A status into which somebody else wrote a field never equals ours: what the server made
+        of our last one counts as written.
+        """
+        stored = parent.get("status") or {}
+        uid = parent["metadata"]["uid"]
+        if stored == plan.status or self._statuses.get(uid) == digest([plan.status, stored]):
+            return False
+        kind = self.controller.kind
+        namespace, name = key_parts(parent)
+        body: Object = {
+            "apiVersion": kind.api_version,
+            "kind": kind.kind,
+            "metadata": {"name": name, "namespace": namespace, "uid": uid},
+            "status": plan.status,
+        }
+        if not namespace:
+            del body["metadata"]["namespace"]
+        answer = await self.api.apply(kind, body, manager=self.manager, subresource="status")
+        answered = answer.get("status") or {}
+        if answered == plan.status:
+            self._statuses.pop(uid, None)
+        else:
+            self._statuses[uid] = digest([plan.status, answered])
+        self.status_written(kind, answer)
+        return True
+
+    def _outcome(
+        self,
+        plan: Plan,
+        changes: tuple[Change, ...],
+        failed: ApiError | Unreachable | None,
+        notes: tuple[Note, ...],
+        writes: int,
+        now: datetime,
+        *,
+        unsettled: bool,
+    ) -> Outcome:
+        refused = next(
+            (change.error for change in changes if change.action is Action.REFUSED), None
+        )
+        error = failed or refused
+        if error is not None:
+            retry_after = error.retry_after if isinstance(error, ApiError) else None
+            return Outcome(None, str(error), retry_after or 0.0, writes, notes)
+        waits = [change.wait for change in changes if change.wait is not None]
+        if unsettled:
+            waits.append(0.0)
+        if plan.again_at is not None:
+            waits.append(max(0.0, (plan.again_at - now).total_seconds()))
+        return Outcome(min(waits, default=None), writes=writes, notes=notes)
+
+
+def after(seen: Seen, changes: Iterable[Change]) -> Seen:
+    """What is seen once the changes are made."""
+    children = dict(seen.children)
+    foreign: dict[tuple[str, str], str] = {}
+    refused = {}
+    contested = {}
+    for change in changes:
+        if change.action is Action.DELETED:
+            children.pop(change.id, None)
+        elif change.action is Action.FOREIGN:
+            children.pop(change.id, None)
+            foreign[change.id] = change.detail
+        elif change.object is not None:
+            children[change.id] = change.object
+        if change.refusal is not None:
+            refused[change.id] = change.refusal
+        if change.action is Action.CONTESTED or (change.detail and change.object is not None):
+            contested[change.id] = change.detail
+    return replace(seen, children=children, foreign=foreign, refused=refused, contested=contested)
+
+
+def summary(changes: Iterable[Change]) -> tuple[Note, ...]:
+    """One Event for each sort of change, naming the objects and what differed in them."""
+    by_action: dict[Action, list[str]] = {}
+    for change in changes:
+        if change.action in WRITTEN:
+            by_action.setdefault(change.action, []).append(_describe(change))
+    return tuple(
+        Note("Normal", action.value, f"{action.value} {', '.join(items)}")
+        for action, items in by_action.items()
+    )
+
+
+def _describe(change: Change) -> str:
+    marks = ("metadata.annotations", "metadata.labels")
+    paths = [path for path in change.paths if not path.startswith(marks)]
+    if change.action is Action.CREATED or not paths:
+        return f"{change.kind} {change.name}"
+    shown = ", ".join(paths[:4]) + (", ..." if len(paths) > 4 else "")
+    return f"{change.kind} {change.name} ({shown})"

@@ -1,0 +1,151 @@
+"""A work queue of keys: each once, one worker a key, delays and backoff a key.
+
+The rules are those of client-go's workqueue: a key added while it is being worked on is
+worked on once more afterwards, never at the same time; a failing key waits longer and
+longer by itself and delays no other.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections import deque
+from typing import Generic, TypeVar
+
+K = TypeVar("K")
+
+
+class WorkQueue(Generic[K]):
+    """Keys to work on. ``get`` hands one out, ``done`` must be called for it afterwards.
+
+    ``base`` and ``limit`` bound the backoff in seconds: base, 2 x base, 4 x base, ... limit,
+    each multiplied by a random factor in [0.5, 1] so that failures spread out.
+    """
+
+    def __init__(
+        self, *, base: float = 1.0, limit: float = 300.0, rng: random.Random | None = None
+    ) -> None:
+        self._base = base
+        self._limit = limit
+        self._random = rng or random.Random()  # noqa: S311 - jitter, not a secret
+        self._ready: deque[K] = deque()
+        self._dirty: set[K] = set()
+        self._active: set[K] = set()
+        self._timers: dict[K, asyncio.TimerHandle] = {}
+        self._failures: dict[K, int] = {}
+        self._waiting: deque[asyncio.Future[None]] = deque()
+        self._closed = False
+
+    def __len__(self) -> int:
+        return len(self._ready)
+
+    @property
+    def active(self) -> int:
+        """How many keys are being worked on."""
+        return len(self._active)
+
+    @property
+    def delayed(self) -> int:
+        """How many keys wait for their time."""
+        return len(self._timers)
+
+    @property
+    def failing(self) -> int:
+        """How many keys failed at their last try."""
+        return len(self._failures)
+
+    def add(self, key: K) -> None:
+        """Work on the key as soon as a worker is free; adding twice is adding once."""
+        if self._closed or key in self._dirty:
+            return
+        self._dirty.add(key)
+        if key not in self._active:
+            self._ready.append(key)
+            self._wake_one()
+
+    def add_after(self, key: K, seconds: float) -> None:
+        """Add the key in so many seconds, or at an earlier time already set."""
+        if self._closed:
+            return
+        if seconds <= 0:
+            self.add(key)
+            return
+        loop = asyncio.get_running_loop()
+        timer = self._timers.get(key)
+        if timer is not None:
+            if timer.when() <= loop.time() + seconds:
+                return
+            timer.cancel()
+        self._timers[key] = loop.call_later(seconds, self._due, key)
+
+    def retry(self, key: K, at_least: float = 0.0) -> float:
+        """Add the key after its backoff, and not before ``at_least`` seconds; returns the delay."""
+        failures = self._failures.get(key, 0)
+        self._failures[key] = failures + 1
+        delay: float = min(self._base * 2 ** min(failures, 32), self._limit)
+        delay = max(delay * self._random.uniform(0.5, 1.0), at_least)
+        self.add_after(key, delay)
+        return delay
+
+    def forget(self, key: K) -> None:
+        """The key succeeded: its next failure starts at the shortest backoff again."""
+        self._failures.pop(key, None)
+
+    def drop(self, key: K) -> None:
+        """Nothing is to be remembered of the key: its object is gone."""
+        self.forget(key)
+        timer = self._timers.pop(key, None)
+        if timer is not None:
+            timer.cancel()
+
+    def failures(self, key: K) -> int:
+        """How often in a row the key failed."""
+        return self._failures.get(key, 0)
+
+    async def get(self) -> K:
+        """The next key, as soon as there is one; raises CancelledError once the queue is closed."""
+        while not self._ready:
+            if self._closed:
+                raise asyncio.CancelledError
+            future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+            self._waiting.append(future)
+            try:
+                await future
+            except asyncio.CancelledError:
+                if future.done() and not future.cancelled():
+                    self._wake_one()
+                raise
+        key = self._ready.popleft()
+        self._dirty.discard(key)
+        self._active.add(key)
+        return key
+
+    def done(self, key: K) -> None:
+        """The worker is finished with the key."""
+        self._active.discard(key)
+        if key in self._dirty and not self._closed:
+            self._ready.append(key)
+            self._wake_one()
+
+    def close(self) -> None:
+        """Hand out nothing more; what is being worked on goes on."""
+        self._closed = True
+        for timer in self._timers.values():
+            timer.cancel()
+        self._timers.clear()
+        self._ready.clear()
+        while self._waiting:
+            future = self._waiting.popleft()
+            if not future.done():
+                future.cancel()
+
+    def _due(self, key: K) -> None:
+        self._timers.pop(key, None)
+        self.add(key)
+
+    def _wake_one(self) -> None:
+        while self._waiting:
+            future = self._waiting.popleft()
+            if not future.done():
+                future.set_result(None)
+                return
