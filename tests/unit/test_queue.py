@@ -1,0 +1,118 @@
+"""The work queue's promises, on fake loop time."""
+
+import asyncio
+import random
+
+import pytest
+
+from reconciler.queue import WorkQueue
+
+pytestmark = pytest.mark.looptime
+
+
+async def test_a_key_added_twice_is_handed_out_once():
+    queue: WorkQueue[str] = WorkQueue()
+    queue.add("a")
+    queue.add("a")
+    assert await queue.get() == "a"
+    assert len(queue) == 0
+
+
+async def test_a_key_added_while_it_is_worked_on_waits_until_that_is_done():
+    queue: WorkQueue[str] = WorkQueue()
+    queue.add("a")
+    key = await queue.get()
+    queue.add("a")
+    assert len(queue) == 0
+    queue.done(key)
+    assert await queue.get() == "a"
+
+
+async def test_two_workers_never_hold_one_key():
+    queue: WorkQueue[int] = WorkQueue()
+    held: set[int] = set()
+    handled = 0
+
+    async def worker() -> None:
+        nonlocal handled
+        while True:
+            key = await queue.get()
+            assert key not in held
+            held.add(key)
+            await asyncio.sleep(0.01)
+            held.discard(key)
+            handled += 1
+            queue.done(key)
+
+    workers = [asyncio.create_task(worker()) for _ in range(4)]
+    rng = random.Random(1)
+    for _ in range(200):
+        queue.add(rng.randrange(6))
+        await asyncio.sleep(0.003)
+    await asyncio.sleep(1)
+    for task in workers:
+        task.cancel()
+    assert handled >= 6
+    assert not held
+
+
+async def test_the_earliest_of_two_times_counts():
+    queue: WorkQueue[str] = WorkQueue()
+    loop = asyncio.get_running_loop()
+    start = loop.time()
+    queue.add_after("a", 60)
+    queue.add_after("a", 5)
+    queue.add_after("a", 30)
+    await queue.get()
+    assert loop.time() - start == pytest.approx(5)
+    assert queue.delayed == 0
+
+
+async def test_backoff_grows_to_its_limit_and_is_forgotten_after_a_success():
+    queue: WorkQueue[str] = WorkQueue(base=1, limit=60, rng=random.Random(3))
+    delays = []
+    for _ in range(10):
+        delays.append(queue.retry("a"))
+        await queue.get()
+        queue.done("a")
+    assert all(0.5 * min(2**n, 60) <= delay <= min(2**n, 60) for n, delay in enumerate(delays))
+    assert queue.failing == 1
+    queue.forget("a")
+    assert queue.retry("a") <= 1
+
+
+async def test_the_servers_retry_after_is_obeyed():
+    queue: WorkQueue[str] = WorkQueue(base=1)
+    assert queue.retry("a", at_least=17) >= 17
+
+
+async def test_a_dropped_key_does_not_come_back():
+    queue: WorkQueue[str] = WorkQueue()
+    queue.add_after("a", 5)
+    queue.drop("a")
+    await asyncio.sleep(10)
+    assert len(queue) == 0
+
+
+async def test_a_closed_queue_releases_its_workers_and_takes_nothing_more():
+    queue: WorkQueue[str] = WorkQueue()
+    worker = asyncio.create_task(queue.get())
+    await asyncio.sleep(0)
+    queue.close()
+    with pytest.raises(asyncio.CancelledError):
+        await worker
+    queue.add("a")
+    queue.add_after("b", 1)
+    assert (len(queue), queue.delayed) == (0, 0)
+
+
+async def test_a_cancelled_worker_passes_its_wake_up_on():
+    queue: WorkQueue[str] = WorkQueue()
+    first = asyncio.create_task(queue.get())
+    second = asyncio.create_task(queue.get())
+    await asyncio.sleep(0)
+    queue.add("a")
+    first.cancel()
+    done, _ = await asyncio.wait({first, second}, timeout=1)
+    assert second in done
+    assert second.result() == "a"
