@@ -27,11 +27,8 @@ class Reader(Protocol):
     def owned(self, uid: str) -> Iterable[Object]:
         """The objects that belong to the parent of that uid."""
 
-    def indexed(self, namespace: str, value: str) -> Iterable[Object]:
-        """The objects of a namespace whose index value is this."""
-
-    def in_namespace(self, namespace: str) -> Iterable[Object]:
-        """The objects of a namespace."""
+    def needed(self, need: Need) -> Iterable[Object]:
+        """The objects that a Need asks for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,17 +105,11 @@ class Reconciler:
             if watch.child
             for obj in self.readers[watch.kind.kind].owned(uid)
         }
-        needed = {need: tuple(self._look_up(need)) for need in self.controller.needs(parent)}
+        needed = {
+            need: tuple(self.readers[need.kind.kind].needed(need))
+            for need in self.controller.needs(parent)
+        }
         return Seen(children=children, needed=needed)
-
-    def _look_up(self, need: Need) -> Iterable[Object]:
-        reader = self.readers[need.kind.kind]
-        if need.name is not None:
-            obj = reader.get(need.namespace, need.name)
-            return () if obj is None else (obj,)
-        if need.index is not None:
-            return reader.indexed(need.namespace, need.index)
-        return reader.in_namespace(need.namespace)
 
     def _change_set(self, parent: Object, seen: Seen, plan: Plan) -> ChangeSet:
         wanted = plan.children or ()
