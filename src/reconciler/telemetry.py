@@ -1,0 +1,136 @@
+"""Metrics, in names like controller-runtime's, in a registry of their own.
+
+The rule kept here: a label holds only values from a small fixed set (controller, kind,
+verb, HTTP code, result), never an object's name, a namespace or a message. So the number
+of series does not grow with the cluster.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable
+from typing import Literal
+
+from prometheus_client import (
+    CollectorRegistry,
+    Counter,
+    Gauge,
+    Histogram,
+    ProcessCollector,
+    disable_created_metrics,
+    generate_latest,
+)
+from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
+
+Result = Literal["success", "requeue", "error"]
+
+_SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
+_LAG = (0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1, 5)
+
+
+class Telemetry:
+    """All metrics of one process. Methods may be called from any thread and never fail."""
+
+    def __init__(
+        self, version: str = "unknown", *, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        disable_created_metrics()  # type: ignore[no-untyped-call]  # of no use, and half the series
+        self.registry = CollectorRegistry()
+        ProcessCollector(registry=self.registry)
+        self._clock = clock
+        self._reconciles = self._counter("reconcile_total", "Reconciles", "controller", "result")
+        self._errors = self._counter("reconcile_errors_total", "Failed reconciles", "controller")
+        self._duration = self._histogram(
+            "reconcile_duration_seconds", "Duration of one reconcile", _SECONDS, "controller"
+        )
+        self._requests = self._counter(
+            "api_requests_total", "Answers of the API server", "verb", "resource", "code"
+        )
+        self._latency = self._histogram(
+            "api_request_duration_seconds", "Duration of one request", _SECONDS, "verb"
+        )
+        self._writes = self._counter("writes_total", "Objects written", "kind", "operation")
+        self._contested = self._counter("contested_total", "Repairs undone by others", "kind")
+        self._dropped = self._counter("events_dropped_total", "Events not sent", "reason")
+        self._synced = self._gauge("watch_synced", "1 while the cache of a kind is synced", "kind")
+        self._frame_age = self._gauge(
+            "watch_last_frame_age_seconds", "Since the last frame of a watch", "kind"
+        )
+        self._depth = self._gauge("queue_depth", "Keys that wait for a worker")
+        self._oldest_retry = self._gauge(
+            "queue_oldest_retry_seconds", "How long the longest failing key has been failing"
+        )
+        self._leader = self._gauge("leader", "1 while this process holds the lease")
+        self._lag = self._histogram("loop_lag_seconds", "Lateness of the event loop", _LAG)
+        self._gauge("build_info", "Always 1", "version").labels(version).set(1)
+        self._frames: dict[str, float] = {}
+
+    def reconciled(self, controller: str, result: Result, seconds: float) -> None:
+        """One reconcile has ended. ``controller`` is the kind that it is responsible for."""
+        self._reconciles.labels(controller, result).inc()
+        self._duration.labels(controller).observe(seconds)
+        if result == "error":
+            self._errors.labels(controller).inc()
+
+    def api_request(self, verb: str, resource: str, code: int, seconds: float) -> None:
+        """One request was answered; code 0 means that it was not. ``resource``: Kind.resource."""
+        self._requests.labels(verb, resource, str(code) if code else "unreachable").inc()
+        self._latency.labels(verb).observe(seconds)
+
+    def written(self, kind: str, operation: str) -> None:
+        """One object was created, updated, deleted, or had its status written."""
+        self._writes.labels(kind, operation).inc()
+
+    def contested(self, kind: str) -> None:
+        """Somebody changed back what we had applied."""
+        self._contested.labels(kind).inc()
+
+    def event_dropped(self, reason: str) -> None:
+        """One Event was not sent; the reason is one of events.Recorder's."""
+        self._dropped.labels(reason).inc()
+
+    def watch_synced(self, kind: str, synced: bool) -> None:
+        """The cache of a kind is complete, or is not any more."""
+        self._synced.labels(kind).set(synced)
+
+    def watch_frame(self, kind: str) -> None:
+        """A frame came in on the watch of a kind."""
+        if kind not in self._frames:
+            age = self._frame_age.labels(kind)
+            age.set_function(lambda: self._clock() - self._frames[kind])
+        self._frames[kind] = self._clock()
+
+    def observe_queue(self, depth: Callable[[], float], oldest_retry: Callable[[], float]) -> None:
+        """Where to read the queue's depth and the age of its oldest retry, at each scrape."""
+        self._depth.set_function(depth)
+        self._oldest_retry.set_function(oldest_retry)
+
+    def observe_leader(self, is_leader: Callable[[], bool]) -> None:
+        """Where to read whether this process leads, at each scrape."""
+        self._leader.set_function(lambda: float(is_leader()))
+
+    async def probe_loop(self, period: float = 0.5) -> None:
+        """Measure for ever how late the running loop wakes a sleeper; to be run as a task."""
+        loop = asyncio.get_running_loop()
+        while True:
+            due = loop.time() + period
+            await asyncio.sleep(period)
+            self._lag.observe(max(0.0, loop.time() - due))
+
+    def render(self) -> tuple[bytes, str]:
+        """All metrics in Prometheus' text format, and its content type."""
+        return generate_latest(self.registry), CONTENT_TYPE_PLAIN_0_0_4
+
+    def _counter(self, name: str, text: str, *labels: str) -> Counter:
+        return Counter(f"reconciler_{name}", text, labels, registry=self.registry)
+
+    def _gauge(self, name: str, text: str, *labels: str) -> Gauge:
+        return Gauge(f"reconciler_{name}", text, labels, registry=self.registry)
+
+    def _histogram(
+        self, name: str, text: str, buckets: tuple[float, ...], *labels: str
+    ) -> Histogram:
+        return Histogram(
+            f"reconciler_{name}", text, labels, buckets=buckets, registry=self.registry
+        )
