@@ -1,0 +1,42 @@
+"""The rights that a set of controllers needs, derived from what they watch and write. Pure.
+
+The shipped RBAC is tested against this list, and the list against the audit log; so neither a
+missing right nor one too many goes unnoticed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import NamedTuple
+
+from reconciler.model import Controller
+
+READ = ("get", "list", "watch")
+WRITE = ("create", "patch", "delete")
+
+
+class Right(NamedTuple):
+    """One verb on one resource; ``resource`` may be ``plural/subresource``."""
+
+    group: str
+    resource: str
+    verb: str
+
+
+def rights(controllers: Iterable[Controller], *, events: bool = True) -> list[Right]:
+    """What the controllers' process must be allowed in the namespaces it looks at.
+
+    A child is got when its name is taken, listed and watched, applied (authorised as create and
+    patch) and deleted; what is only read is listed and watched. A status is applied: patch.
+    """
+    found: set[Right] = set()
+    for controller in controllers:
+        kind = controller.kind
+        found |= {Right(kind.group, kind.plural, verb) for verb in ("list", "watch")}
+        found.add(Right(kind.group, f"{kind.plural}/status", "patch"))
+        for watch in controller.watches:
+            verbs = (*READ, *WRITE) if watch.child else ("list", "watch")
+            found |= {Right(watch.kind.group, watch.kind.plural, verb) for verb in verbs}
+    if events:
+        found |= {Right("", "events", verb) for verb in ("create", "patch")}
+    return sorted(found)
