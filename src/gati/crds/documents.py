@@ -1,0 +1,201 @@
+"""The CustomResourceDefinitions of gati.dev, whole. Pure: no file and no cluster is read.
+
+Both versions are served with one schema and without conversion, so nothing has to be up for an
+object to be read, in whichever version it was written. What differs between them is nothing;
+the columns look for both spellings.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import yaml
+
+from gati.crds.schema import structural_schema
+from gati.types import (
+    GROUP,
+    STORAGE_VERSION,
+    VERSIONS,
+    GatiHandler,
+    GatiModule,
+    GatiVersion,
+    Part,
+)
+
+_LABELS = {"app.kubernetes.io/name": "gati", "app.kubernetes.io/part-of": "gati"}
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """One column of ``kubectl get``; a ``wide`` one is shown with ``-o wide`` only."""
+
+    name: str
+    path: str
+    description: str
+    type: str = "string"
+    wide: bool = False
+
+    def document(self) -> dict[str, Any]:
+        """The column as a CRD holds it."""
+        return {
+            "name": self.name,
+            "type": self.type,
+            "jsonPath": self.path,
+            "description": self.description,
+            "priority": 1 if self.wide else 0,
+        }
+
+
+_AGE = Column("Age", ".metadata.creationTimestamp", "Time since the object was made.", "date")
+_PHASE = Column("Phase", ".status.phase", "The state in one word.")
+_REASON = Column(
+    "Reason",
+    '.status.conditions[?(@.type=="Ready")].reason',
+    "Why the object is ready or not, in one word.",
+    wide=True,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Resource:
+    """One kind: its type, its names, and how ``kubectl`` shows it."""
+
+    type: type[Part]
+    plural: str
+    short: str
+    columns: tuple[Column, ...]
+    subresources: Mapping[str, Any] = field(default_factory=lambda: {"status": {}})
+
+    @property
+    def kind(self) -> str:
+        """``GatiHandler``."""
+        return self.type.__name__
+
+    @property
+    def name(self) -> str:
+        """``gatihandlers.gati.dev``, the name of the CRD."""
+        return f"{self.plural}.{GROUP}"
+
+
+RESOURCES = (
+    Resource(
+        GatiHandler,
+        "gatihandlers",
+        "gh",
+        (
+            Column("Version", ".status.version", "The version in effect."),
+            Column("Ready", ".status.readyReplicas", "Pods that are ready.", "integer"),
+            Column("Desired", ".spec.replicas", "Pods asked for in the spec.", "integer"),
+            _PHASE,
+            _AGE,
+            Column(
+                "Current",
+                ".status.replicas",
+                "Pods that exist, old ones included.",
+                "integer",
+                True,
+            ),
+            _REASON,
+            Column("Image", ".status.image", "The image in effect.", wide=True),
+            Column("Path", ".spec['path','handlerPath']", "The route.", wide=True),
+        ),
+        {
+            "status": {},
+            "scale": {
+                "specReplicasPath": ".spec.replicas",
+                "statusReplicasPath": ".status.replicas",
+                "labelSelectorPath": ".status.selector",
+            },
+        },
+    ),
+    Resource(
+        GatiModule,
+        "gatimodules",
+        "gm",
+        (
+            Column("Type", ".spec.moduleType", "node, wasm or oci."),
+            Column("Runtime", ".spec.runtime", "What runs the module."),
+            _PHASE,
+            _AGE,
+            _REASON,
+            Column("Image", ".spec.image", "The container image.", wide=True),
+        ),
+    ),
+    Resource(
+        GatiVersion,
+        "gativersions",
+        "gv",
+        (
+            Column("Handler", ".spec.handler", "The handler this is a version of."),
+            Column("Version", ".spec['version','versionId']", "The release."),
+            Column(
+                "Weight",
+                ".spec['traffic','routingWeight']",
+                "Percent of the requests asked for.",
+                "integer",
+            ),
+            Column("Active", ".spec.active", "Whether it is in service.", "boolean"),
+            _PHASE,
+            _AGE,
+            _REASON,
+        ),
+    ),
+)
+
+
+def crd_document(resource: Resource) -> dict[str, Any]:
+    """The CustomResourceDefinition of one kind."""
+    schema = structural_schema(resource.type)
+    return {
+        "apiVersion": "apiextensions.k8s.io/v1",
+        "kind": "CustomResourceDefinition",
+        "metadata": {"name": resource.name, "labels": dict(_LABELS)},
+        "spec": {
+            "group": GROUP,
+            "names": {
+                "kind": resource.kind,
+                "listKind": f"{resource.kind}List",
+                "plural": resource.plural,
+                "singular": resource.kind.lower(),
+                "shortNames": [resource.short],
+                "categories": ["gati"],
+            },
+            "scope": "Namespaced",
+            "conversion": {"strategy": "None"},
+            "versions": [
+                {
+                    "name": version,
+                    "served": True,
+                    "storage": version == STORAGE_VERSION,
+                    "schema": {"openAPIV3Schema": schema},
+                    "subresources": dict(resource.subresources),
+                    "additionalPrinterColumns": [column.document() for column in resource.columns],
+                }
+                for version in VERSIONS
+            ],
+        },
+    }
+
+
+def crd_documents() -> list[dict[str, Any]]:
+    """The three CustomResourceDefinitions, as ``kubectl apply`` takes them."""
+    return [crd_document(resource) for resource in RESOURCES]
+
+
+def crds_yaml() -> str:
+    """The three CustomResourceDefinitions as one YAML stream."""
+    return "---\n".join(as_yaml(document) for document in crd_documents())
+
+
+def as_yaml(document: Mapping[str, Any]) -> str:
+    """One document as block YAML, keys in the order given, without anchors."""
+    return yaml.dump(document, Dumper=_PlainDumper, sort_keys=False, width=100, allow_unicode=True)
+
+
+class _PlainDumper(yaml.SafeDumper):
+    """Writes what occurs twice twice: an anchor in a manifest is a riddle to its reader."""
+
+    def ignore_aliases(self, data: Any) -> bool:
+        return True

@@ -1,0 +1,39 @@
+"""The API of gati.dev as Python types: the one source of truth for its three CRDs.
+
+Schemas, reference pages and ``kubectl explain`` are generated from here (``python -m gati.crds``)
+and nothing is written by hand beside it. Both served versions share one schema that holds both
+spellings of a field; which one was used is known to the parser alone.
+"""
+
+from gati.types.base import Part, Rule
+from gati.types.handler import GatiHandler, GatiHandlerSpec, GatiHandlerStatus
+from gati.types.module import GatiModule, GatiModuleSpec, GatiModuleStatus
+from gati.types.status import Condition
+from gati.types.version import GatiVersion, GatiVersionSpec, GatiVersionStatus
+from gati.types.workload import Autoscaling
+
+GROUP = "gati.dev"
+
+STORAGE_VERSION = "v1"
+
+VERSIONS = (STORAGE_VERSION, "v1alpha1")
+"""Every served version; the first is the stored one."""
+
+__all__ = [
+    "GROUP",
+    "STORAGE_VERSION",
+    "VERSIONS",
+    "Autoscaling",
+    "Condition",
+    "GatiHandler",
+    "GatiHandlerSpec",
+    "GatiHandlerStatus",
+    "GatiModule",
+    "GatiModuleSpec",
+    "GatiModuleStatus",
+    "GatiVersion",
+    "GatiVersionSpec",
+    "GatiVersionStatus",
+    "Part",
+    "Rule",
+]

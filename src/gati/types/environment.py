@@ -1,0 +1,201 @@
+"""The environment variables of a handler, by value or by reference.
+
+Field names are the core API's wherever the meaning is the core API's, so that what somebody
+knows from a Deployment holds here.
+https://kubernetes.io/docs/reference/kubernetes-api/workload-resources/pod-v1/#environment-variables
+"""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from msgspec import UNSET, UnsetType
+
+from gati.types.base import (
+    DNS_NAME,
+    ONE_WORD,
+    VARIABLE,
+    Part,
+    Rule,
+    described,
+    exactly_one,
+    mapping,
+    quantity,
+    text,
+)
+
+
+class ConfigMapKeySelector(Part, frozen=True, kw_only=True):
+    """One key of a ConfigMap in the same namespace."""
+
+    name: Annotated[str, text("Name of the ConfigMap.", 253, pattern=DNS_NAME)]
+    key: Annotated[str, text("The key in it.", 253, least=1)]
+    optional: (
+        Annotated[
+            bool, described("Start also where the ConfigMap or the key is missing. Default false.")
+        ]
+        | UnsetType
+    ) = UNSET
+
+
+class SecretKeySelector(Part, frozen=True, kw_only=True):
+    """One key of a Secret in the same namespace."""
+
+    name: Annotated[str, text("Name of the Secret.", 253, pattern=DNS_NAME)]
+    key: Annotated[str, text("The key in it.", 253, least=1)]
+    optional: (
+        Annotated[
+            bool, described("Start also where the Secret or the key is missing. Default false.")
+        ]
+        | UnsetType
+    ) = UNSET
+
+
+class ObjectFieldSelector(Part, frozen=True, kw_only=True):
+    """One field of the pod itself."""
+
+    field_path: Annotated[
+        str,
+        text(
+            "The field: metadata.name, metadata.namespace, metadata.uid, metadata.labels['<KEY>'], "
+            "metadata.annotations['<KEY>'], spec.nodeName, spec.serviceAccountName, status.podIP "
+            "or status.hostIP.",
+            512,
+            least=1,
+        ),
+    ]
+
+
+class ResourceFieldSelector(Part, frozen=True, kw_only=True):
+    """One request or limit of the handler's container."""
+
+    resource: Annotated[
+        str, text("For example limits.cpu or requests.memory.", 64, pattern=ONE_WORD)
+    ]
+    divisor: (
+        Annotated[
+            int | str,
+            quantity("The unit to count in, for example 1m or 1Mi. Default 1: cores or bytes."),
+        ]
+        | UnsetType
+    ) = UNSET
+
+
+class EnvVarSource(Part, frozen=True, kw_only=True):
+    """Where the value of one environment variable comes from."""
+
+    rules = (
+        exactly_one(
+            ("configMapKeyRef", "secretKeyRef", "fieldRef", "resourceFieldRef"),
+            "valueFrom names one source: write exactly one of configMapKeyRef, secretKeyRef, "
+            "fieldRef and resourceFieldRef",
+        ),
+    )
+
+    config_map_key_ref: (
+        Annotated[
+            ConfigMapKeySelector,
+            described("A key of a ConfigMap. When its content changes the pods are rolled."),
+        ]
+        | UnsetType
+    ) = UNSET
+    secret_key_ref: (
+        Annotated[
+            SecretKeySelector,
+            described("A key of a Secret. The operator itself never reads the Secret."),
+        ]
+        | UnsetType
+    ) = UNSET
+    field_ref: Annotated[ObjectFieldSelector, described("A field of the pod.")] | UnsetType = UNSET
+    resource_field_ref: (
+        Annotated[ResourceFieldSelector, described("A request or limit of the container.")]
+        | UnsetType
+    ) = UNSET
+
+
+class EnvVar(Part, frozen=True, kw_only=True):
+    """One environment variable."""
+
+    rules = (
+        Rule(
+            "!(has(self.value) && has(self.valueFrom))",
+            "write value or valueFrom, not both",
+        ),
+    )
+
+    name: Annotated[
+        str, text("Name of the variable, for example LOG_LEVEL.", 256, pattern=VARIABLE)
+    ]
+    value: (
+        Annotated[
+            str,
+            text("The value itself. Default: empty. $(OTHER) is replaced by that variable.", 32768),
+        ]
+        | UnsetType
+    ) = UNSET
+    value_from: (
+        Annotated[EnvVarSource, described("Where to take the value from instead.")] | UnsetType
+    ) = UNSET
+
+
+class ConfigMapEnvSource(Part, frozen=True, kw_only=True):
+    """A whole ConfigMap."""
+
+    name: Annotated[str, text("Name of the ConfigMap.", 253, pattern=DNS_NAME)]
+    optional: (
+        Annotated[bool, described("Start also where the ConfigMap is missing. Default false.")]
+        | UnsetType
+    ) = UNSET
+
+
+class SecretEnvSource(Part, frozen=True, kw_only=True):
+    """A whole Secret."""
+
+    name: Annotated[str, text("Name of the Secret.", 253, pattern=DNS_NAME)]
+    optional: (
+        Annotated[bool, described("Start also where the Secret is missing. Default false.")]
+        | UnsetType
+    ) = UNSET
+
+
+class EnvFromSource(Part, frozen=True, kw_only=True):
+    """A ConfigMap or a Secret, each of whose keys becomes a variable."""
+
+    rules = (
+        exactly_one(
+            ("configMapRef", "secretRef"),
+            "write exactly one of configMapRef and secretRef in each item of envFrom",
+        ),
+    )
+
+    prefix: (
+        Annotated[str, text("Put before each key, for example DB_. Default: nothing.", 128)]
+        | UnsetType
+    ) = UNSET
+    config_map_ref: (
+        Annotated[
+            ConfigMapEnvSource,
+            described("All keys of a ConfigMap. When its content changes the pods are rolled."),
+        ]
+        | UnsetType
+    ) = UNSET
+    secret_ref: Annotated[SecretEnvSource, described("All keys of a Secret.")] | UnsetType = UNSET
+
+
+Config = Annotated[
+    dict[str, Annotated[str, text("The variable's value.", 32768)]],
+    mapping(
+        "Settings of this handler. They become a ConfigMap of its own and reach the container as "
+        "environment variables; a change rolls the pods. env wins where both name a variable. Not "
+        "for passwords: use env with secretKeyRef.",
+        64,
+        rules=(
+            Rule(
+                f"self.all(key, key.matches('{VARIABLE}'))",
+                "each key of config becomes an environment variable: write letters, digits and _ "
+                "only, and no digit first, for example LOG_LEVEL",
+            ),
+        ),
+    ),
+]
+"""The type of ``GatiHandler.spec.config``."""
