@@ -36,13 +36,15 @@ class Outcome:
     """What a pass came to.
 
     ``again`` is in how many seconds to look again though nothing failed; ``error`` asks for
-    another try with backoff, not before ``retry_after`` seconds. ``writes`` counts what was sent.
+    another try with backoff, not before ``retry_after`` seconds. ``writes`` are the objects
+    written, as (kind, operation); ``contested`` the kinds of those that others keep changing.
     """
 
     again: float | None = None
     error: str = ""
     retry_after: float = 0.0
-    writes: int = 0
+    writes: tuple[tuple[str, str], ...] = ()
+    contested: tuple[str, ...] = ()
     notes: tuple[Note, ...] = ()
 
 
@@ -80,17 +82,22 @@ class Reconciler:
             unsettled = False
         failed = next((change.error for change in changes if change.action is Action.FAILED), None)
         notes = summary(changes)
-        writes = sum(change.action in WRITTEN for change in changes)
+        writes = [
+            (change.kind.kind, change.action.value)
+            for change in changes
+            if change.action in WRITTEN
+        ]
         if failed is None:
             try:
                 if await self._write_status(parent, plan):
-                    writes += 1
+                    writes.append((self.controller.kind.kind, "Status"))
                     notes += plan.notes
             except (ApiError, Unreachable) as error:
                 if isinstance(error, ApiError) and error.code in (404, 409):
-                    return Outcome(writes=writes, notes=notes)  # deleted, or another one by now
+                    return Outcome(writes=tuple(writes), notes=notes)  # deleted, or another by now
                 failed = error
-        return self._outcome(plan, changes, failed, notes, writes, now, unsettled=unsettled)
+        again = Again(plan.again_at, now, unsettled)
+        return outcome(changes, failed, again, tuple(writes), notes)
 
     def forget(self, uid: str) -> None:
         """The object of that uid is gone."""
@@ -155,30 +162,40 @@ class Reconciler:
         self.status_written(kind, answer)
         return True
 
-    def _outcome(
-        self,
-        plan: Plan,
-        changes: tuple[Change, ...],
-        failed: ApiError | Unreachable | None,
-        notes: tuple[Note, ...],
-        writes: int,
-        now: datetime,
-        *,
-        unsettled: bool,
-    ) -> Outcome:
-        refused = next(
-            (change.error for change in changes if change.action is Action.REFUSED), None
-        )
-        error = failed or refused
-        if error is not None:
-            retry_after = error.retry_after if isinstance(error, ApiError) else None
-            return Outcome(None, str(error), retry_after or 0.0, writes, notes)
-        waits = [change.wait for change in changes if change.wait is not None]
-        if unsettled:
-            waits.append(0.0)
-        if plan.again_at is not None:
-            waits.append(max(0.0, (plan.again_at - now).total_seconds()))
-        return Outcome(min(waits, default=None), writes=writes, notes=notes)
+
+@dataclass(frozen=True, slots=True)
+class Again:
+    """What a plan says about the next look: when, and whether its children are all sent."""
+
+    at: datetime | None
+    now: datetime
+    unsettled: bool
+
+    def seconds(self) -> list[float]:
+        """The waits that follow from it, none where nothing is due."""
+        waits = [0.0] if self.unsettled else []
+        if self.at is not None:
+            waits.append(max(0.0, (self.at - self.now).total_seconds()))
+        return waits
+
+
+def outcome(
+    changes: Iterable[Change],
+    failed: ApiError | Unreachable | None,
+    again: Again,
+    writes: tuple[tuple[str, str], ...],
+    notes: tuple[Note, ...],
+) -> Outcome:
+    """What the changes of a pass come to: an error asks for a try with backoff, a wait for none."""
+    changes = tuple(changes)
+    refused = next((change.error for change in changes if change.action is Action.REFUSED), None)
+    error = failed or refused
+    contested = tuple(change.kind.kind for change in changes if change.detail and change.object)
+    if error is not None:
+        retry_after = error.retry_after if isinstance(error, ApiError) else None
+        return Outcome(None, str(error), retry_after or 0.0, writes, contested, notes)
+    waits = [change.wait for change in changes if change.wait is not None] + again.seconds()
+    return Outcome(min(waits, default=None), "", 0.0, writes, contested, notes)
 
 
 def after(seen: Seen, changes: Iterable[Change]) -> Seen:

@@ -33,6 +33,7 @@ class WorkQueue(Generic[K]):
         self._active: set[K] = set()
         self._timers: dict[K, asyncio.TimerHandle] = {}
         self._failures: dict[K, int] = {}
+        self._failing_since: dict[K, float] = {}
         self._waiting: deque[asyncio.Future[None]] = deque()
         self._closed = False
 
@@ -82,14 +83,23 @@ class WorkQueue(Generic[K]):
         """Add the key after its backoff, and not before ``at_least`` seconds; returns the delay."""
         failures = self._failures.get(key, 0)
         self._failures[key] = failures + 1
+        self._failing_since.setdefault(key, asyncio.get_running_loop().time())
         delay: float = min(self._base * 2 ** min(failures, 32), self._limit)
         delay = max(delay * self._random.uniform(0.5, 1.0), at_least)
         self.add_after(key, delay)
         return delay
 
+    @property
+    def oldest_retry(self) -> float:
+        """For how many seconds the longest failing key has been failing; 0 if none is."""
+        if not self._failing_since:
+            return 0.0
+        return asyncio.get_running_loop().time() - min(self._failing_since.values())
+
     def forget(self, key: K) -> None:
         """The key succeeded: its next failure starts at the shortest backoff again."""
         self._failures.pop(key, None)
+        self._failing_since.pop(key, None)
 
     def drop(self, key: K) -> None:
         """Nothing is to be remembered of the key: its object is gone."""

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextvars import ContextVar
 from datetime import UTC, datetime
 from itertools import count
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 import structlog
 
@@ -33,6 +33,8 @@ log = structlog.get_logger(__name__)
 STOP_SECONDS = 20.0
 """How long a stop waits for the passes that are under way."""
 
+Result = Literal["success", "requeue", "error"]
+
 _current: ContextVar[Key | None] = ContextVar("current", default=None)
 
 
@@ -46,21 +48,27 @@ class Recorder(Protocol):
 class Observer(Protocol):
     """Counts what happens."""
 
-    def reconciled(self, controller: str, result: str, seconds: float) -> None:
-        """One pass ended: ``success``, ``again``, ``error``, ``bug`` or ``skipped``."""
+    def reconciled(self, controller: str, result: Result, seconds: float) -> None:
+        """One pass ended."""
 
-    def wrote(self, controller: str, writes: int) -> None:
-        """A pass sent so many writes."""
+    def written(self, kind: str, operation: str) -> None:
+        """One object was written."""
+
+    def contested(self, kind: str) -> None:
+        """Somebody keeps changing back what was applied to an object of this kind."""
 
 
 class Unobserved:
     """Counts and records nothing: for tests and tools."""
 
-    def reconciled(self, controller: str, result: str, seconds: float) -> None:
+    def reconciled(self, controller: str, result: Result, seconds: float) -> None:
         """See ``Observer.reconciled``."""
 
-    def wrote(self, controller: str, writes: int) -> None:
-        """See ``Observer.wrote``."""
+    def written(self, kind: str, operation: str) -> None:
+        """See ``Observer.written``."""
+
+    def contested(self, kind: str) -> None:
+        """See ``Observer.contested``."""
 
     def record(self, parent: Object, kind: Kind, note: Note) -> None:
         """See ``Recorder.record``."""
@@ -71,6 +79,7 @@ class Runtime:
 
     ``namespaces`` are those it looks at, empty for all. ``operator_class`` selects the parents
     whose label ``<group>/operator-class`` says so (or that have none, for the empty class).
+    ``backoff`` is the shortest and the longest wait of a failing key in seconds.
     ``resync`` seconds, if not 0, is how often everything is looked at though nothing changed.
     ``remedies`` says, for 403 and 404, which command mends a kind that cannot be watched.
     """
@@ -85,6 +94,7 @@ class Runtime:
         operator_class: str = "",
         workers: int = 32,
         resync: float = 0.0,
+        backoff: tuple[float, float] = (1.0, 300.0),
         recorder: Recorder | None = None,
         observer: Observer | None = None,
         remedies: Mapping[int, str] | None = None,
@@ -93,7 +103,7 @@ class Runtime:
         rng: random.Random | None = None,
     ) -> None:
         self.controllers = {controller.kind.kind: controller for controller in controllers}
-        self.queue: WorkQueue[Key] = WorkQueue(rng=rng)
+        self.queue: WorkQueue[Key] = WorkQueue(base=backoff[0], limit=backoff[1], rng=rng)
         self.stores: dict[Watch, Store] = {}
         self.reflectors: list[Reflector] = []
         self._operator_class = operator_class
@@ -134,7 +144,7 @@ class Runtime:
             )
         for store in self.stores.values():
             self.reflectors += [
-                Reflector(api, store, scope, lists=lists, remedies=remedies, random=rng)
+                Reflector(api, store, scope, lists=lists, remedies=remedies, rng=rng)
                 for scope in self._scopes
             ]
 
@@ -211,8 +221,6 @@ class Runtime:
     def _child_changed(
         self, controller: Controller, watch: Watch, old: Object | None, new: Object | None
     ) -> None:
-        if old is not None and new is not None and _content(old) == _content(new):
-            return
         keys: set[Key] = set()
         for obj in (old, new):
             if obj is None:
@@ -275,7 +283,7 @@ class Runtime:
         except Exception:  # one object's bug must not end the others' work; it is told loudly
             delay = self.queue.retry(key)
             log.exception("a bug in reconciling this object", retry_in=round(delay, 1))
-            self._observer.reconciled(key.kind, "bug", loop.time() - started)
+            self._observer.reconciled(key.kind, "error", loop.time() - started)
             return
         self._conclude(key, parent, outcome, loop.time() - started)
 
@@ -284,8 +292,10 @@ class Runtime:
         for note in outcome.notes:
             log.info(note.message, reason=note.reason)
             self._recorder.record(parent, kind, note)
-        if outcome.writes:
-            self._observer.wrote(key.kind, outcome.writes)
+        for written, operation in outcome.writes:
+            self._observer.written(written, operation)
+        for contested in outcome.contested:
+            self._observer.contested(contested)
         if outcome.error:
             delay = self.queue.retry(key, at_least=outcome.retry_after)
             log.warning(outcome.error, retry_in=round(delay, 1))
@@ -295,7 +305,7 @@ class Runtime:
         if outcome.again is None:
             self._observer.reconciled(key.kind, "success", seconds)
             return
-        self._observer.reconciled(key.kind, "again", seconds)
+        self._observer.reconciled(key.kind, "requeue", seconds)
         if outcome.again <= 0:
             self.queue.add(key)
         else:
@@ -328,9 +338,3 @@ def _told(parent: Object) -> list[Any]:
     metadata = parent["metadata"]
     names = ("uid", "generation", "labels", "annotations", "deletionTimestamp")
     return [*(metadata.get(name) for name in names), parent.get("status")]
-
-
-def _content(obj: Object) -> list[Any]:
-    """All of an object but its version."""
-    metadata = {k: v for k, v in obj["metadata"].items() if k != "resourceVersion"}
-    return [metadata, {k: v for k, v in obj.items() if k != "metadata"}]
