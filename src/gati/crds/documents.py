@@ -147,7 +147,7 @@ RESOURCES = (
 
 def crd_document(resource: Resource) -> dict[str, Any]:
     """The CustomResourceDefinition of one kind."""
-    schema = structural_schema(resource.type)
+    schema = {"openAPIV3Schema": structural_schema(resource.type)}
     return {
         "apiVersion": "apiextensions.k8s.io/v1",
         "kind": "CustomResourceDefinition",
@@ -169,7 +169,7 @@ def crd_document(resource: Resource) -> dict[str, Any]:
                     "name": version,
                     "served": True,
                     "storage": version == STORAGE_VERSION,
-                    "schema": {"openAPIV3Schema": schema},
+                    "schema": schema,
                     "subresources": dict(resource.subresources),
                     "additionalPrinterColumns": [column.document() for column in resource.columns],
                 }
@@ -190,12 +190,18 @@ def crds_yaml() -> str:
 
 
 def as_yaml(document: Mapping[str, Any]) -> str:
-    """One document as block YAML, keys in the order given, without anchors."""
-    return yaml.dump(document, Dumper=_PlainDumper, sort_keys=False, width=100, allow_unicode=True)
+    """One CRD as block YAML, keys in the order given; the second version's schema is an alias.
+
+    So a file says each thing once, and that both versions have one schema can be seen in it.
+    """
+    return yaml.dump(document, Dumper=_Dumper, sort_keys=False, width=100, allow_unicode=True)
 
 
-class _PlainDumper(yaml.SafeDumper):
-    """Writes what occurs twice twice: an anchor in a manifest is a riddle to its reader."""
+class _Dumper(yaml.SafeDumper):
+    """Aliases nothing but a version's schema: any other alias is a riddle to its reader."""
 
     def ignore_aliases(self, data: Any) -> bool:
-        return True
+        return not (isinstance(data, dict) and "openAPIV3Schema" in data)
+
+    def generate_anchor(self, node: yaml.Node) -> str:
+        return "schema"
