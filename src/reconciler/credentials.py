@@ -1,0 +1,232 @@
+"""Proof of identity, renewed as it runs out: tokens, token files, exec plugins.
+
+A secret is asked for right before a request and named nowhere else. After a 401 the caller
+rejects what it sent; the next ask then answers something fresh, or the same if that is all.
+https://github.com/kubernetes/enhancements/tree/master/keps/sig-auth/541-external-credential-providers
+"""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import contextlib
+import os
+import signal
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, ClassVar, Protocol
+
+import msgspec
+
+TOKEN_MAX_AGE = 60.0
+"""Seconds after which a token file is read again, as client-go does; kubelets rotate tokens."""
+
+_EXPIRY_MARGIN = 10.0
+
+
+class ConfigurationError(Exception):
+    """What we were told to use cannot be used. One line, with what to do; never a secret."""
+
+
+@dataclass(frozen=True, slots=True)
+class Proof:
+    """An Authorization header, a client certificate with its key (PEM), or nothing."""
+
+    authorization: str = field(default="", repr=False)
+    certificate: bytes = field(default=b"", repr=False)
+    key: bytes = field(default=b"", repr=False)
+
+
+class Credentials(Protocol):
+    """Where proofs come from."""
+
+    async def proof(self) -> Proof:
+        """What to send now; raises ConfigurationError."""
+
+    def reject(self, proof: Proof) -> None:
+        """The server answered 401 to this one: the next ask must not answer it from a cache."""
+
+
+@dataclass(frozen=True, slots=True)
+class Fixed:
+    """One proof for ever."""
+
+    fixed: Proof = field(repr=False)
+
+    @classmethod
+    def bearer(cls, token: str) -> Fixed:
+        """A bearer token."""
+        return cls(Proof(_bearer(token, "the token")))
+
+    @classmethod
+    def basic(cls, name: str, password: str) -> Fixed:
+        """Name and password: API servers dropped them in 1.19, proxies before them did not."""
+        return cls(Proof("Basic " + base64.b64encode(f"{name}:{password}".encode()).decode()))
+
+    async def proof(self) -> Proof:
+        return self.fixed
+
+    def reject(self, proof: Proof) -> None:
+        """Nothing better is known."""
+
+
+class Anonymous(Fixed):
+    """No proof beside, possibly, a client certificate of the kubeconfig."""
+
+    def __init__(self) -> None:
+        super().__init__(Proof())
+
+
+class TokenFile:
+    """A token that somebody else keeps fresh in a file; white space around it is dropped."""
+
+    def __init__(self, path: Path, clock: Callable[[], float] = time.monotonic) -> None:
+        self._path = path
+        self._clock = clock
+        self._proof: Proof | None = None
+        self._read_at = 0.0
+
+    async def proof(self) -> Proof:
+        if self._proof is None or self._clock() - self._read_at >= TOKEN_MAX_AGE:
+            self._read()
+        return self._proof or Proof()
+
+    def reject(self, proof: Proof) -> None:
+        if proof == self._proof:
+            self._read_at = self._clock() - TOKEN_MAX_AGE
+
+    def _read(self) -> None:
+        """A file that is empty or gone for a moment does not cost us the token that we have."""
+        try:
+            token = self._path.read_text().strip()
+        except (OSError, UnicodeDecodeError):
+            token = ""
+        if token:
+            self._proof = Proof(_bearer(token, str(self._path)))
+            self._read_at = self._clock()
+        elif self._proof is None:
+            raise ConfigurationError(f"no token in {self._path}")
+
+
+class ExecPlugin:
+    """A program that prints an ExecCredential; run without a shell, a terminal or our stdin.
+
+    What it printed is kept until it expires or is rejected. ``cluster`` is what
+    provideClusterInfo tells the program.
+    """
+
+    VERSIONS: ClassVar = (
+        "client.authentication.k8s.io/v1",
+        "client.authentication.k8s.io/v1beta1",
+    )
+
+    def __init__(
+        self,
+        version: str,
+        command: str,
+        arguments: tuple[str, ...] = (),
+        environment: Mapping[str, str] | None = None,
+        hint: str = "",
+        cluster: dict[str, Any] | None = None,
+        timeout: float = 30.0,
+    ) -> None:
+        self._version = version
+        self._command = command
+        self._arguments = arguments
+        self._environment = dict(environment or {})
+        self._hint = hint
+        self._cluster = cluster
+        self._timeout = timeout
+        self._proof: Proof | None = None
+        self._expires: float | None = None
+        self._running = asyncio.Lock()
+
+    async def proof(self) -> Proof:
+        async with self._running:
+            expired = self._expires is not None and time.time() > self._expires - _EXPIRY_MARGIN
+            if self._proof is None or expired:
+                self._proof, self._expires = self._parse(await self._run())
+            return self._proof
+
+    def reject(self, proof: Proof) -> None:
+        if proof == self._proof:
+            self._proof = None
+
+    def _error(self, text: str) -> ConfigurationError:
+        hint = f"; {self._hint.strip()}" if self._hint else ""
+        return ConfigurationError(f"exec plugin {self._command} {text}{hint}")
+
+    async def _run(self) -> bytes:
+        spec: dict[str, Any] = {"interactive": False}
+        if self._cluster:
+            spec["cluster"] = self._cluster
+        info = {"apiVersion": self._version, "kind": "ExecCredential", "spec": spec}
+        told = {"KUBERNETES_EXEC_INFO": msgspec.json.encode(info).decode()}
+        try:
+            process = await asyncio.create_subprocess_exec(
+                self._command,
+                *self._arguments,
+                stdin=asyncio.subprocess.DEVNULL,
+                stdout=asyncio.subprocess.PIPE,
+                stderr=asyncio.subprocess.DEVNULL,
+                env={**os.environ, **self._environment, **told},
+                start_new_session=True,
+            )
+        except OSError as error:
+            raise self._error(f"cannot be run: {error.strerror}") from None
+        try:
+            async with asyncio.timeout(self._timeout):
+                output, _ = await process.communicate()
+        except TimeoutError:
+            raise self._error(f"took longer than {self._timeout:.0f} s") from None
+        finally:
+            if process.returncode is None:
+                with contextlib.suppress(ProcessLookupError):
+                    os.killpg(process.pid, signal.SIGKILL)
+                await process.wait()
+        if process.returncode:
+            raise self._error(f"exited with {process.returncode}: run it by hand to see why")
+        return output
+
+    def _parse(self, output: bytes) -> tuple[Proof, float | None]:
+        try:
+            answer = msgspec.json.decode(output, type=_ExecCredential)
+        except msgspec.DecodeError:
+            # Not the decoder's words, and no cause: the output is a secret.
+            raise self._error("printed no ExecCredential") from None
+        if answer.apiVersion != self._version:
+            raise self._error(f"answered {answer.apiVersion}, asked was {self._version}")
+        status = answer.status
+        if not status.token and not (status.clientCertificateData and status.clientKeyData):
+            raise self._error("gave neither a token nor a certificate with its key")
+        proof = Proof(
+            authorization=_bearer(status.token, self._command) if status.token else "",
+            certificate=status.clientCertificateData.encode(),
+            key=status.clientKeyData.encode(),
+        )
+        expires = status.expirationTimestamp
+        if expires and expires.tzinfo is None:
+            expires = expires.replace(tzinfo=UTC)
+        return proof, expires.timestamp() if expires else None
+
+
+class _ExecStatus(msgspec.Struct):
+    token: str = ""
+    clientCertificateData: str = ""  # noqa: N815 - the field's name
+    clientKeyData: str = ""  # noqa: N815
+    expirationTimestamp: datetime | None = None  # noqa: N815
+
+
+class _ExecCredential(msgspec.Struct):
+    apiVersion: str  # noqa: N815
+    status: _ExecStatus
+
+
+def _bearer(token: str, source: str) -> str:
+    """The header; a token that cannot be one is told by its source, never by its text."""
+    if not (token.isascii() and token.isprintable()) or " " in token:
+        raise ConfigurationError(f"{source} holds something that cannot be a bearer token")
+    return f"Bearer {token}"
