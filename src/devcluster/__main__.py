@@ -1,0 +1,5 @@
+"""`python -m devcluster` is the command `devcluster`."""
+
+from .cli import main
+
+main()

@@ -1,0 +1,74 @@
+"""One control plane for each test run, one namespace for each test.
+
+Tests use `cluster` for what they read and write and keep to their `namespace`; whatever breaks a
+control plane asks `own_cluster` for one of its own. Nothing here depends on how the cluster came
+about except `cluster` itself, so that it can one day return an existing one.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+import secrets
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+from filelock import FileLock
+
+import devcluster
+from devcluster import Cluster
+from devcluster.api import ApiError
+
+
+def run_folder(factory: pytest.TempPathFactory) -> Path:
+    """A folder that all workers of this run share, and no other run."""
+    base = factory.getbasetemp()
+    return base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
+
+
+def run_owner() -> int:
+    """The process that the whole run ends with: with xdist the one that started the workers."""
+    return os.getppid() if "PYTEST_XDIST_WORKER" in os.environ else os.getpid()
+
+
+@pytest.fixture(scope="session")
+def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
+    """The control plane of this run, shared between the workers; the last one stops it."""
+    folder = run_folder(tmp_path_factory)
+    users = folder / "devcluster-users"
+    name = f"test-{hashlib.sha256(str(folder).encode()).hexdigest()[:10]}"
+    me = users / str(os.getpid())
+    with FileLock(folder / "devcluster.lock"):
+        users.mkdir(exist_ok=True)
+        running = any(users.iterdir())
+        shared = devcluster.find(name) if running else devcluster.start(name, owner=run_owner())
+        me.touch()
+    yield shared
+    with FileLock(folder / "devcluster.lock"):
+        me.unlink()
+        if not any(users.iterdir()):
+            shared.stop()
+
+
+@pytest.fixture
+def namespace(cluster: Cluster, request: pytest.FixtureRequest) -> Iterator[str]:
+    """A namespace of this test's own, with its default ServiceAccount; deleted afterwards."""
+    slug = re.sub(r"[^a-z0-9]+", "-", request.node.name.lower()).strip("-")[:40].strip("-")
+    name = f"{slug}-{secrets.token_hex(3)}"
+    cluster.create_namespace(name)
+    yield name
+    try:
+        cluster.api.json("DELETE", f"/api/v1/namespaces/{name}")
+    except ApiError as error:
+        if error.status not in (404, 409):  # the test deleted it itself
+            raise
+
+
+@pytest.fixture
+def own_cluster() -> Iterator[Callable[..., Cluster]]:
+    """Starts control planes of this test's own, with the arguments of `devcluster.start`."""
+    with ExitStack() as stack:
+        yield lambda **options: stack.enter_context(devcluster.start(**options))
