@@ -329,5 +329,16 @@ def _copy_value(source: Object, destination: Object, path: tuple[str, ...]) -> N
 def _trouble(kind: Kind, name: str, error: ApiError | Unreachable) -> Change:
     if isinstance(error, Unreachable) or error.code in TRANSIENT:
         return Change(kind, name, Action.FAILED, error=error)
-    refusal = Refusal(error.code, error.reason, error.message)
+    refusal = Refusal(error.code, error.reason, _words(error))
     return Change(kind, name, Action.REFUSED, refusal=refusal, error=error)
+
+
+def _words(error: ApiError) -> str:
+    """The server's words in an order that does not change: it lists its causes at random."""
+    causes = sorted(
+        f"{cause['field']}: {cause.get('message', '')}"
+        if cause.get("field")
+        else str(cause.get("message", ""))
+        for cause in error.causes
+    )
+    return "; ".join(causes) if len(causes) > 1 else error.message

@@ -12,6 +12,7 @@ import random
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextvars import ContextVar
 from datetime import UTC, datetime
+from functools import partial
 from itertools import count
 from typing import Any, Literal, Protocol
 
@@ -130,8 +131,8 @@ class Runtime:
                 api,
                 group=controller.kind.group,
                 manager=manager,
-                written=lambda kind, obj, readers=readers: readers[kind.kind].put(obj),
-                removed=lambda kind, obj, readers=readers: readers[kind.kind].remove(obj),
+                written=partial(_put, readers),
+                removed=partial(_remove, readers),
             )
             self._reconcilers[controller.kind.kind] = Reconciler(
                 controller,
@@ -139,7 +140,7 @@ class Runtime:
                 target(kubernetes),
                 readers,
                 manager,
-                status_written=lambda kind, obj, readers=readers: readers[kind.kind].put(obj),
+                status_written=partial(_put, readers),
                 clock=clock,
             )
         for store in self.stores.values():
@@ -331,6 +332,15 @@ class Runtime:
 
 def _scope(namespace: str | None) -> str:
     return f" in {namespace}" if namespace else ""
+
+
+def _put(stores: Mapping[str, Store], kind: Kind, obj: Object) -> None:
+    """The answer to our own write goes into the cache before the watch brings it."""
+    stores[kind.kind].put(obj)
+
+
+def _remove(stores: Mapping[str, Store], kind: Kind, obj: Object) -> None:
+    stores[kind.kind].remove(obj)
 
 
 def _told(parent: Object) -> list[Any]:
