@@ -1,0 +1,31 @@
+"""The answer to an object that is understood and not managed yet: one condition, Accepted."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import datetime
+from typing import Any
+
+from gati import reasons as r
+from gati.fields import Invalid
+from reconciler.model import Object, Plan
+from reconciler.status import Condition, conditions
+
+MESSAGE = "understood, but managed by a later release of this operator: nothing is created for it"
+
+
+def answer(parent: Object, parse: Callable[[Object], Any], now: datetime) -> Plan:
+    """A plan that writes no object: Accepted is False where ``parse`` raises Invalid."""
+    try:
+        parse(parent)
+    except Invalid as error:
+        condition = Condition("Accepted", "False", r.INVALID_SPEC, str(error))
+    else:
+        condition = Condition("Accepted", "True", r.ACCEPTED_NOT_MANAGED, MESSAGE)
+    generation = parent["metadata"].get("generation", 0)
+    old = (parent.get("status") or {}).get("conditions") or ()
+    status: Object = {
+        "observedGeneration": generation,
+        "conditions": conditions([condition], old, generation, now),
+    }
+    return Plan(status=status)

@@ -1,0 +1,109 @@
+"""Who owns ``replicas``: exactly one of the handler, its own autoscaler, or a user's autoscaler.
+
+An autoscaler does nothing for a Deployment that stands at 0, and the API resets a field that
+nobody claims; so replicas are ours until the Deployment runs at least one, then handed over.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from gati.contracts import Autoscaling, HandlerSpec, JsonObject
+from gati.fields import Fields, Invalid
+from reconciler.meta import controller_of
+from reconciler.model import Object
+
+DEFAULT_TARGET_CPU = 70
+_MOST = 2**31 - 1
+
+
+@dataclass(frozen=True, slots=True)
+class Scaling:
+    """Who scales, and between which bounds. ``autoscaler`` names the one that does, or is empty.
+
+    ``foreign`` says that it is a user's own. ``floor`` is the least number of replicas that is
+    acceptable.
+    """
+
+    floor: int
+    initial: int
+    autoscaler: str = ""
+    foreign: bool = False
+
+    def replicas(self, live: int | None) -> int | None:
+        """Replicas to write, where ``live`` are on the Deployment now; None leaves them alone."""
+        if not self.autoscaler or live is None:
+            return self.initial
+        return self.floor if live < 1 else None
+
+
+def parse_autoscaling(fields: Fields) -> Autoscaling | None:
+    """``spec.autoscaling``, or None where it is off. Raises Invalid."""
+    block = fields.object("autoscaling")
+    enabled = block.boolean("enabled")
+    low = block.integer("minReplicas", 1, _MOST) or 1
+    high = block.integer("maxReplicas", 1, _MOST)
+    target = block.integer("targetCPU", 1, _MOST) or DEFAULT_TARGET_CPU
+    if not enabled:
+        return None
+    if high is None:
+        raise Invalid(block.at("maxReplicas"), "is missing: write the most replicas to scale to")
+    if low > high:
+        raise Invalid(
+            block.at("minReplicas"),
+            f"is {low}, more than maxReplicas {high}: lower one or raise the other",
+        )
+    return Autoscaling(low, high, target)
+
+
+def scaling(spec: HandlerSpec, workload: str, autoscalers: Iterable[Object]) -> Scaling:
+    """Who scales this handler, given the autoscalers that target its Deployment.
+
+    A user's autoscaler goes before the handler's own: two of them would fight.
+    """
+    foreign = users_autoscaler(autoscalers)
+    if foreign is not None:
+        low, high = bounds(foreign)
+        initial = max(low, min(high, spec.replicas))
+        return Scaling(low, initial, foreign["metadata"]["name"], foreign=True)
+    if spec.autoscaling is not None:
+        low, high = spec.autoscaling.min_replicas, spec.autoscaling.max_replicas
+        return Scaling(low, max(low, min(high, spec.replicas)), workload)
+    return Scaling(spec.replicas, spec.replicas)
+
+
+def users_autoscaler(autoscalers: Iterable[Object]) -> Object | None:
+    """The first of the autoscalers that no GatiHandler made, by name."""
+    users = [autoscaler for autoscaler in autoscalers if not _of_a_handler(autoscaler)]
+    return min(users, key=lambda autoscaler: str(autoscaler["metadata"]["name"]), default=None)
+
+
+def bounds(autoscaler: Object) -> tuple[int, int]:
+    """(least, most) replicas of an autoscaler."""
+    spec = autoscaler["spec"]
+    low = int(spec.get("minReplicas", 1))
+    return low, int(spec.get("maxReplicas", low))
+
+
+def target_of(autoscaler: Object) -> str | None:
+    """The name of the Deployment that an autoscaler scales, or None where it scales another kind."""
+    target = autoscaler.get("spec", {}).get("scaleTargetRef") or {}
+    group = str(target.get("apiVersion", "")).partition("/")[0]
+    return target.get("name") if (group, target.get("kind")) == ("apps", "Deployment") else None
+
+
+def autoscaler_spec(autoscaling: Autoscaling, workload: str) -> JsonObject:
+    """``spec`` of a HorizontalPodAutoscaler on the CPU use of the Deployment of that name."""
+    aim = {"type": "Utilization", "averageUtilization": autoscaling.target_cpu}
+    return {
+        "scaleTargetRef": {"apiVersion": "apps/v1", "kind": "Deployment", "name": workload},
+        "minReplicas": autoscaling.min_replicas,
+        "maxReplicas": autoscaling.max_replicas,
+        "metrics": [{"type": "Resource", "resource": {"name": "cpu", "target": aim}}],
+    }
+
+
+def _of_a_handler(autoscaler: Object) -> bool:
+    controller = controller_of(autoscaler)
+    return controller is not None and controller.get("kind") == "GatiHandler"

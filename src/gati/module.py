@@ -1,0 +1,73 @@
+"""GatiModule: read and answered, not run yet. The status says exactly that and no more."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Literal, cast
+
+from gati.acceptance import answer
+from gati.contracts import ModuleSpec
+from gati.environment import parse_env
+from gati.fields import Fields, Invalid
+from gati.kinds import GATI_MODULE
+from gati.operator_class import is_ours, untouched
+from gati.resources import parse_resources
+from reconciler.model import Need, Object, Plan, Seen, Watch
+
+TYPES = ("node", "wasm", "oci")
+_MOST = 2**31 - 1
+
+NO_WATCHES: tuple[Watch, ...] = ()
+
+
+@dataclass(frozen=True)
+class ModuleController:
+    """The controller of GatiModules."""
+
+    operator_class: str = ""
+
+    kind = GATI_MODULE
+    watches = NO_WATCHES
+
+    def needs(self, parent: Object) -> tuple[Need, ...]:
+        """Nothing: a module has no children yet."""
+        return ()
+
+    def plan(self, parent: Object, seen: Seen, now: datetime) -> Plan:
+        """Accepted or not; nothing is created and nothing removed."""
+        if not is_ours(parent, self.operator_class):
+            return untouched(parent)
+        return answer(parent, parse_module, now)
+
+
+def parse_module(obj: Object) -> ModuleSpec:
+    """The normalised spec of a GatiModule. Raises Invalid with the field's path."""
+    metadata = obj["metadata"]
+    if not isinstance(obj.get("spec"), dict):
+        raise Invalid("spec", "is missing: write at least moduleName, moduleType and image")
+    fields = Fields.of(obj["spec"], "spec")
+    type_ = _required(fields, "moduleType")
+    if type_ not in TYPES:
+        raise Invalid(fields.at("moduleType"), f"is {type_}: write one of {', '.join(TYPES)}")
+    replicas = fields.integer("replicas", 0, _MOST)
+    return ModuleSpec(
+        name=metadata["name"],
+        namespace=metadata.get("namespace", "default"),
+        module_name=_required(fields, "moduleName"),
+        module_type=cast("Literal['node', 'wasm', 'oci']", type_),
+        runtime=_required(fields, "runtime"),
+        replicas=1 if replicas is None else replicas,
+        image=_required(fields, "image"),
+        port=fields.integer("port", 1, 65535) or 3000,
+        resources=parse_resources(fields.object("resources")),
+        capabilities=fields.texts("capabilities"),
+        env=parse_env(fields),
+    )
+
+
+def _required(fields: Fields, name: str) -> str:
+    value = fields.text(name)
+    if value is None:
+        raise Invalid(fields.at(name), "is missing")
+    return value

@@ -1,0 +1,90 @@
+"""What children are called and how they are labelled; nothing else spells a name or a label.
+
+Selectors are immutable, so they hold nothing that changes: a Deployment, its autoscaler and its
+disruption budget select by the workload's own name, the stable Service by its handler. The
+version is a label to read and never part of a selector. Two handlers never share a value.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from gati.kinds import GROUP
+from reconciler.meta import LABEL_LIMIT, digest, dns_name, label_value
+
+MANAGED_BY = "gati-operator"
+"""Value of ``app.kubernetes.io/managed-by`` on everything the operator makes."""
+
+MANAGED_BY_LABEL = "app.kubernetes.io/managed-by"
+HANDLER = f"{GROUP}/handler"
+"""Label: the handler; annotation: its name as it is, where the label had to be shortened."""
+VERSION = f"{GROUP}/version"
+"""Label: the version made legal; annotation: the version as it is."""
+WORKLOAD = f"{GROUP}/workload"
+"""Label: the name of the Deployment that the pod belongs to."""
+CONFIG_DIGEST = f"{GROUP}/config-digest"
+"""Annotation of the pods: digest of the configuration they started with."""
+OPERATOR_CLASS = f"{GROUP}/operator-class"
+"""Annotation of a parent: the operator that is to look after it, where there are several."""
+ADOPT = f"{GROUP}/adopt"
+"""Annotation of a foreign object: the handler that may take it over."""
+
+PREFIX = f"{GROUP}/"
+"""Of every label and annotation that is the operator's."""
+
+_HANDLER_HASH = 16
+
+
+def workload(handler: str) -> str:
+    """The one name of a handler's children: Deployment, Service, ConfigMap and the others."""
+    return dns_name("handler", handler)
+
+
+def handler_value(handler: str) -> str:
+    """The handler's name as a label value.
+
+    A name of 62 characters or fewer is its own value; a longer one becomes exactly 63
+    characters that end in its hash. So no short name can equal what a long one became.
+    """
+    if len(handler) < LABEL_LIMIT:
+        return handler
+    return f"{handler[: LABEL_LIMIT - _HANDLER_HASH - 1]}-{digest(handler, _HANDLER_HASH)}"
+
+
+def handler_of(labels: dict[str, str], annotations: dict[str, str]) -> str | None:
+    """The reverse of ``handler_labels``: which handler a pod says it belongs to, or None."""
+    return annotations.get(HANDLER) or labels.get(HANDLER)
+
+
+def handler_of_workload(name: str) -> str | None:
+    """The handler of a Deployment by its name; None for other names, wrong for shortened ones."""
+    prefix, _, handler = name.partition("-")
+    return handler if prefix == "handler" and handler else None
+
+
+def handler_labels(handler: str) -> dict[str, str]:
+    """The labels that every child of a handler carries; none of them ever changes."""
+    return {
+        "app.kubernetes.io/name": "gati-handler",
+        "app.kubernetes.io/instance": handler_value(handler),
+        "app.kubernetes.io/component": "handler",
+        MANAGED_BY_LABEL: MANAGED_BY,
+        HANDLER: handler_value(handler),
+    }
+
+
+def version_labels(version: str) -> dict[str, str]:
+    """The labels of what runs one version: the Deployment and its pods."""
+    value = label_value(version)
+    return {"app.kubernetes.io/version": value, VERSION: value}
+
+
+def version_annotations(handler: str, version: str) -> dict[str, str]:
+    """What the labels could not hold: the version as it was written, and a long handler's name."""
+    shortened = {} if handler_value(handler) == handler else {HANDLER: handler}
+    return {VERSION: version} | shortened
+
+
+def workload_selector(name: str) -> dict[str, Any]:
+    """A label selector for the pods of the Deployment of that name, and for no others."""
+    return {"matchLabels": {WORKLOAD: name}}

@@ -1,0 +1,31 @@
+"""The Gati operator as a set of controllers: what is configured, and who is in it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from gati.handler import HandlerController
+from gati.module import ModuleController
+from gati.version import VersionController
+from reconciler.model import Controller
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """What an administrator chooses for all objects.
+
+    ``default_image`` runs where a handler names none; ``operator_class`` is the value of the
+    annotation ``gati.dev/operator-class`` that this operator answers to, empty for none.
+    """
+
+    default_image: str | None = None
+    operator_class: str = ""
+
+
+def controllers(settings: Settings) -> tuple[Controller, ...]:
+    """The controllers of the three kinds."""
+    return (
+        HandlerController(settings.default_image, settings.operator_class),
+        ModuleController(settings.operator_class),
+        VersionController(settings.operator_class),
+    )
