@@ -186,7 +186,7 @@ Config = Annotated[
     dict[str, Annotated[str, text("The variable's value.", 32768)]],
     mapping(
         "Settings of this handler. They become a ConfigMap of its own and reach the container as "
-        "environment variables; a change rolls the pods. env wins where both name a variable. Not "
+        "environment variables; a change rolls the pods. envFrom and env win over it. Not "
         "for passwords: use env with secretKeyRef.",
         64,
         rules=(

@@ -14,12 +14,13 @@ from msgspec import UNSET, UnsetType
 from gati.types.base import (
     DNS_NAME,
     LABEL_VALUE,
-    ONE_WORD,
+    QUALIFIED_NAME,
     Part,
     Rule,
     at_most_one,
     described,
     mapping,
+    one_word,
     several,
     text,
     whole,
@@ -38,6 +39,11 @@ _PATH = (
 _PATH_RULE = Rule(
     r"self.matches('^/\\S*$')",
     "a path starts with '/' and holds no white space: write for example /users/:id",
+)
+_LEGAL_KEYS = Rule(
+    f"self.all(key, key.matches('{QUALIFIED_NAME.replace(chr(92), chr(92) * 2)}'))",
+    "a key is a name, or a DNS prefix, a slash and a name: write for example team or "
+    "example.com/team",
 )
 _OWN_KEYS = Rule(
     "self.all(key, !key.startsWith('gati.dev/') && !key.startsWith('app.kubernetes.io/'))",
@@ -87,7 +93,7 @@ class GatiHandlerSpec(Part, frozen=True, kw_only=True):
                 "The release that runs, for example v1.2.0 or 1.0.0+build.5; shown in labels and "
                 "status. Default: a short hash of the spec, so that every change is a version.",
                 128,
-                pattern=ONE_WORD,
+                rules=(one_word("v1.2.0"),),
             ),
         ]
         | UnsetType
@@ -100,7 +106,7 @@ class GatiHandlerSpec(Part, frozen=True, kw_only=True):
                 "operator's --default-image; where it has none, Ready is False with the reason "
                 "ImageMissing.",
                 512,
-                pattern=ONE_WORD,
+                rules=(one_word("registry.example/users:v1.2.0"),),
             ),
         ]
         | UnsetType
@@ -267,14 +273,14 @@ class GatiHandlerSpec(Part, frozen=True, kw_only=True):
     pod_labels: (
         Annotated[
             dict[str, Annotated[str, text("The label's value.", 63, pattern=LABEL_VALUE)]],
-            mapping("Further labels of the pods.", 32, rules=(_OWN_KEYS,)),
+            mapping("Further labels of the pods.", 32, rules=(_LEGAL_KEYS, _OWN_KEYS)),
         ]
         | UnsetType
     ) = UNSET
     pod_annotations: (
         Annotated[
             dict[str, Annotated[str, text("The annotation's value.", 8192)]],
-            mapping("Further annotations of the pods.", 32, rules=(_OWN_KEYS,)),
+            mapping("Further annotations of the pods.", 32, rules=(_LEGAL_KEYS, _OWN_KEYS)),
         ]
         | UnsetType
     ) = UNSET
@@ -282,7 +288,8 @@ class GatiHandlerSpec(Part, frozen=True, kw_only=True):
         Annotated[
             int,
             whole(
-                "Seconds a pod has to finish its requests before it is killed. Default 30.",
+                "Seconds until a pod that is to go is killed. It answers for the first 5 of them, then "
+                "gets SIGTERM. Default 30.",
                 0,
                 3600,
             ),

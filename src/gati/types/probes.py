@@ -67,26 +67,39 @@ class Probe(Part, frozen=True, kw_only=True):
     initial_delay_seconds: (
         Annotated[
             int,
-            whole("Seconds before the first try. Default: readiness 5, liveness 15.", 0, 3600),
+            whole(
+                "Seconds before the first try. Default: readiness 5, liveness 15, startup 0.",
+                0,
+                3600,
+            ),
         ]
         | UnsetType
     ) = UNSET
     period_seconds: (
         Annotated[
             int,
-            whole("Seconds between two tries. Default: readiness 10, liveness 20.", 1, 3600),
+            whole(
+                "Seconds between two tries. Default: readiness and startup 10, liveness 20.",
+                1,
+                3600,
+            ),
         ]
         | UnsetType
     ) = UNSET
     timeout_seconds: (
         Annotated[
             int,
-            whole("Seconds until a try has failed. Default: readiness 3, liveness 5.", 1, 3600),
+            whole(
+                "Seconds until a try has failed. Default: readiness and startup 3, liveness 5.",
+                1,
+                3600,
+            ),
         ]
         | UnsetType
     ) = UNSET
     failure_threshold: (
-        Annotated[int, whole("Failures in a row that count. Default 3.", 1, 1000)] | UnsetType
+        Annotated[int, whole("Failures in a row that count. Default: startup 30, else 3.", 1, 1000)]
+        | UnsetType
     ) = UNSET
     success_threshold: (
         Annotated[
@@ -140,7 +153,7 @@ class Probes(Part, frozen=True, kw_only=True):
             Probe,
             described(
                 "Holds the other two back until it has succeeded once, for what starts slowly. "
-                "Default: none; when written, it asks as readiness does."
+                "Default: none; when written, even as {}, it asks as readiness does, 30 times every 10 s."
             ),
         ]
         | UnsetType

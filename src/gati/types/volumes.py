@@ -207,6 +207,10 @@ class Volume(Part, frozen=True, kw_only=True):
             "write exactly one kind of volume: configMap, secret, emptyDir, "
             "persistentVolumeClaim or projected (other kinds are not offered)",
         ),
+        Rule(
+            "self.name != 'gati-tmp'",
+            "gati-tmp is what the operator calls its own volume at /tmp: choose another name",
+        ),
     )
 
     name: Annotated[

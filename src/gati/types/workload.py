@@ -14,7 +14,7 @@ from gati.types.base import (
     Part,
     Rule,
     described,
-    quantity,
+    explained_quantity,
     text,
     whole,
 )
@@ -68,16 +68,22 @@ class ResourceRequests(Part, frozen=True, kw_only=True):
     """What the scheduler sets aside for each pod."""
 
     cpu: (
-        Annotated[int | str, quantity("Processor time: 1 is a core, 100m a tenth. Default 100m.")]
+        Annotated[
+            int | str,
+            explained_quantity("Processor time: 1 is a core, 100m a tenth. Default 100m."),
+        ]
         | UnsetType
     ) = UNSET
     memory: (
-        Annotated[int | str, quantity("Memory in bytes, for example 128Mi. Default 128Mi.")]
+        Annotated[
+            int | str, explained_quantity("Memory in bytes, for example 128Mi. Default 128Mi.")
+        ]
         | UnsetType
     ) = UNSET
     ephemeral_storage: (
         Annotated[
-            int | str, quantity("Local disk in bytes, for example 1Gi. Default: not set aside.")
+            int | str,
+            explained_quantity("Local disk in bytes, for example 1Gi. Default: not set aside."),
         ]
         | UnsetType
     ) = field(default=UNSET, name="ephemeral-storage")
@@ -88,21 +94,24 @@ class ResourceLimits(Part, frozen=True, kw_only=True):
 
     cpu: (
         Annotated[
-            int | str, quantity("Processor time; above it the pod is slowed down. Default 500m.")
+            int | str,
+            explained_quantity("Processor time; above it the pod is slowed down. Default 500m."),
         ]
         | UnsetType
     ) = UNSET
     memory: (
         Annotated[
             int | str,
-            quantity("Memory in bytes; above it the container is killed. Default 512Mi."),
+            explained_quantity("Memory in bytes; above it the container is killed. Default 512Mi."),
         ]
         | UnsetType
     ) = UNSET
     ephemeral_storage: (
         Annotated[
             int | str,
-            quantity("Local disk in bytes; above it the pod is evicted. Default: no limit."),
+            explained_quantity(
+                "Local disk in bytes; above it the pod is evicted. Default: no limit."
+            ),
         ]
         | UnsetType
     ) = field(default=UNSET, name="ephemeral-storage")
@@ -112,6 +121,7 @@ def _within_limit(shown: str, path: str) -> Rule:
     requested, limit = f"self.requests.{path}", f"self.limits.{path}"
     return Rule(
         f"!has(self.requests) || !has(self.limits) || !has({requested}) || !has({limit}) || "
+        f"!isQuantity(string({requested})) || !isQuantity(string({limit})) || "
         f"quantity(string({requested})).compareTo(quantity(string({limit}))) <= 0",
         f"requests.{shown} is more than limits.{shown}: raise the limit or lower the request",
     )
@@ -197,7 +207,7 @@ class Security(Part, frozen=True, kw_only=True):
             bool,
             described(
                 "The container can write to its volumes only. Default true with profile "
-                "Restricted, where /tmp is an emptyDir of the operator's."
+                "Restricted; /tmp stays writable (an emptyDir)."
             ),
         ]
         | UnsetType
