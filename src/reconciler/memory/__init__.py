@@ -1,0 +1,19 @@
+"""An in-memory Kubernetes API: for tests, for a dry look at a plan, for runs without a cluster.
+
+``MemoryApi`` speaks the verbs of ``Api``. What the server behind it does is checked against a
+real API server by the same table of scenarios (``tests/world/scenarios.py``); what it does not
+know (admission chains, most of validation, the thousand other kinds) it does not pretend to.
+
+    api.py         the client: verbs, watches, faults switched on and off
+    faults.py      what can go wrong on the way
+    server.py      the objects, and what each verb does to them
+    apply.py       field ownership: server-side apply and who owns what after an update
+    shapes.py      which lists have keys, which maps are atomic
+    defaults.py    what the server fills in, drops and spells differently
+"""
+
+from reconciler.memory.api import MemoryApi
+from reconciler.memory.faults import Call, CrashPoint, Faults, Write
+from reconciler.memory.server import Server, Webhook
+
+__all__ = ["Call", "CrashPoint", "Faults", "MemoryApi", "Server", "Webhook", "Write"]

@@ -1,0 +1,494 @@
+"""The in-memory API server: objects, revisions, and what each verb does to them.
+
+Synchronous and deterministic: time comes from the clock that is passed in, uids and revisions
+are counted. Every rule here was read off a real API server (1.36); the tests run one table of
+scenarios against both. ``api.MemoryApi`` is the way in for whoever takes an ``Api``.
+"""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from reconciler.api import JSON_PATCH, MERGE_PATCH, ApiError, Listing
+from reconciler.memory import rules
+from reconciler.memory.apply import Fields, Manager, Owned, apply, managed_fields, update
+from reconciler.memory.assigned import allocated, initial_status
+from reconciler.memory.defaults import normalised
+from reconciler.memory.journal import Entry, Journal
+from reconciler.memory.patches import clone, json_patch, merge_patch
+from reconciler.memory.selectors import Matcher, field_matcher, label_matcher
+from reconciler.memory.shapes import Shape, is_built_in, shape_of
+from reconciler.model import Kind, Object
+from reconciler.status import rfc3339
+
+Webhook = Callable[[Kind, Object], Object]
+"""A mutating admission webhook: gets a copy of what is about to be stored, answers what is."""
+
+_NO_STATUS = frozenset(
+    """configmaps secrets serviceaccounts events endpoints limitranges
+    roles.rbac.authorization.k8s.io rolebindings.rbac.authorization.k8s.io
+    clusterroles.rbac.authorization.k8s.io clusterrolebindings.rbac.authorization.k8s.io
+    leases.coordination.k8s.io networkpolicies.networking.k8s.io events.events.k8s.io
+    endpointslices.discovery.k8s.io priorityclasses.scheduling.k8s.io
+    ingressclasses.networking.k8s.io storageclasses.storage.k8s.io""".split()  # noqa: SIM905 a word list
+)
+_NO_GENERATION = (_NO_STATUS - {"networkpolicies.networking.k8s.io"}) | frozenset(
+    """services namespaces persistentvolumeclaims resourcequotas nodes
+    horizontalpodautoscalers.autoscaling""".split()  # noqa: SIM905 a word list
+)
+_FIELD_SELECTORS = {
+    "pods": frozenset({"spec.nodeName", "status.phase"}),
+    "events": frozenset({"involvedObject.uid", "involvedObject.name", "reason", "type"}),
+    "secrets": frozenset({"type"}),
+}
+_SERVER_METADATA = frozenset(
+    """uid resourceVersion generation creationTimestamp deletionTimestamp
+    deletionGracePeriodSeconds""".split()  # noqa: SIM905 a word list
+)
+
+
+@dataclass(slots=True)
+class _Stored:
+    object: Object
+    owners: dict[Manager, Owned] = field(default_factory=dict)
+
+
+class Server:
+    """The state behind any number of ``MemoryApi``.
+
+    ``now`` is the clock. ``crds`` are CustomResourceDefinitions whose structural schemas give
+    defaults, list types and pruning; a custom kind without one has a status subresource and
+    granular maps. ``strict_namespaces`` refuses objects in namespaces that do not exist.
+    """
+
+    def __init__(
+        self,
+        now: Callable[[], datetime],
+        *,
+        crds: Iterable[Object] = (),
+        strict_namespaces: bool = False,
+    ) -> None:
+        self.now = now
+        self.journal = Journal()
+        self.revision = 1000  # far from "1", which makes an apply create-only
+        self.webhook: Webhook | None = None
+        self.strict_namespaces = strict_namespaces
+        self._objects: dict[str, dict[tuple[str, str], _Stored]] = {}
+        self._schemas: dict[tuple[str, str], dict[str, Any]] = {}
+        self._without_status = set(_NO_STATUS)
+        self._unserved: set[str] = set()
+        self._count = 0
+        for crd in crds:
+            self.define(crd)
+
+    # ---- what is served ------------------------------------------------------------------------
+
+    def define(self, crd: Object) -> None:
+        """Serve the kind of a CustomResourceDefinition by its structural schema."""
+        spec = crd["spec"]
+        resource = f"{spec['names']['plural']}.{spec['group']}"
+        for version in spec["versions"]:
+            schema = version.get("schema", {}).get("openAPIV3Schema", {})
+            self._schemas[resource, version["name"]] = schema
+            if "status" not in version.get("subresources", {}):
+                self._without_status.add(resource)
+        self._unserved.discard(resource)
+
+    def unserve(self, kind: Kind) -> None:
+        """Stop serving a kind: every path of it answers 404, its watches end."""
+        self._unserved.add(kind.resource)
+        self.journal.wake()
+
+    def serve(self, kind: Kind) -> None:
+        """Serve a kind again, with the objects it had."""
+        self._unserved.discard(kind.resource)
+
+    def serves(self, kind: Kind) -> bool:
+        """Is the kind served?"""
+        return kind.resource not in self._unserved
+
+    def compact(self) -> None:
+        """Forget the history up to now: a watch from before answers 410."""
+        self.journal.compact(self.revision)
+
+    def restart(self) -> None:
+        """What an API server's restart does to watchers: the revision moves, history is gone."""
+        self.revision += 1
+        self.compact()
+
+    # ---- reading -------------------------------------------------------------------------------
+
+    def get(self, kind: Kind, namespace: str, name: str) -> Object | None:
+        """A copy of the live object, or None."""
+        stored = self._of(kind).get((namespace if kind.namespaced else "", name))
+        return None if stored is None else self.shown(kind, stored.object)
+
+    def list(
+        self,
+        kind: Kind,
+        namespace: str | None = None,
+        labels: str = "",
+        fields: str = "",
+        *,
+        at: Listing | None = None,
+    ) -> Listing:
+        """Copies of all objects that the selectors match, by namespace and name.
+
+        ``at`` answers from an older ``snapshot``, as a server with a stale cache would.
+        """
+        selects = self.matcher(kind, namespace, labels, fields)
+        found, revision = at or self.snapshot(kind)
+        return Listing([self.shown(kind, obj) for obj in found if selects(obj)], revision)
+
+    def snapshot(self, kind: Kind) -> Listing:
+        """All objects of a kind as they are now, not to be changed."""
+        found = sorted(self._of(kind).items())
+        return Listing([stored.object for _, stored in found], str(self.revision))
+
+    def matcher(self, kind: Kind, namespace: str | None, labels: str, fields: str) -> Matcher:
+        """The test that list and watch share."""
+        by_label = label_matcher(labels)
+        by_field = field_matcher(fields, _FIELD_SELECTORS.get(kind.resource, frozenset()))
+
+        def selects(obj: Object) -> bool:
+            inside = namespace is None or obj["metadata"].get("namespace", "") == namespace
+            return inside and by_label(obj) and by_field(obj)
+
+        return selects
+
+    def _of(self, kind: Kind) -> dict[tuple[str, str], _Stored]:
+        if not self.serves(kind):
+            raise rules.not_served()
+        return self._objects.setdefault(kind.resource, {})
+
+    def shown(self, kind: Kind, obj: Object) -> Object:
+        """A copy of a stored object in the version that was asked for."""
+        shown: Object = clone(obj)
+        # One object is served in every version of its kind.
+        return {**shown, "apiVersion": kind.api_version, "kind": kind.kind}
+
+    # ---- writing -------------------------------------------------------------------------------
+
+    def create(self, kind: Kind, body: Object, manager: str, *, dry_run: bool = False) -> Object:
+        """POST: 409 ``AlreadyExists`` where the name is taken."""
+        body = self._body(kind, body)
+        metadata = body["metadata"]
+        if metadata.get("resourceVersion"):
+            raise ApiError(500, "", "resourceVersion should not be set on objects to be created")
+        if not metadata.get("name"):
+            if not metadata.get("generateName"):
+                what = "Required value: name or generateName is required"
+                raise rules.invalid(kind, "", "metadata.name", what, "Required")
+            metadata["name"] = metadata["generateName"] + f"{self._count:05x}"
+        name = metadata["name"]
+        if live := self._of(kind).get(self._key(kind, body)):
+            deleting = live.object["metadata"].get("deletionTimestamp")
+            what = "object is being deleted: " if deleting else ""
+            taken = f'{what}{kind.resource} "{name}" already exists'
+            raise ApiError(409, "AlreadyExists", taken)
+        if self.has_status(kind):
+            body.pop("status", None)
+        who = Manager(manager, "Update")
+        body = normalised(kind, body, self._schema(kind))
+        fields = update({}, body, {}, who, self._shape(kind))
+        return self._commit(kind, None, body, fields, "", dry_run=dry_run)
+
+    def replace(
+        self,
+        kind: Kind,
+        body: Object,
+        manager: str,
+        *,
+        subresource: str = "",
+        dry_run: bool = False,
+    ) -> Object:
+        """PUT: 404 where there is none, 409 where the body is of another version."""
+        body = self._body(kind, body)
+        live = self._live(kind, body["metadata"].get("namespace", ""), body["metadata"]["name"])
+        if not body["metadata"].get("resourceVersion") and (
+            not is_built_in(kind) or kind.resource == "leases.coordination.k8s.io"
+        ):
+            what = "Invalid value: 0: must be specified for an update"
+            name = body["metadata"]["name"]
+            raise rules.invalid(kind, name, "metadata.resourceVersion", what)
+        uid = body["metadata"].get("uid")
+        if uid and uid != live.object["metadata"]["uid"]:
+            what = f"Precondition failed: UID in precondition: {uid}"
+            raise rules.conflict(kind, body["metadata"]["name"], what)
+        return self._update(kind, live, body, Manager(manager, "Update", subresource), dry_run)
+
+    def patch(
+        self,
+        kind: Kind,
+        namespace: str,
+        name: str,
+        patch: Any,
+        manager: str,
+        *,
+        content_type: str,
+        subresource: str = "",
+        dry_run: bool = False,
+    ) -> Object:
+        """PATCH of the live object; subresource ``scale`` takes ``{"spec": {"replicas": n}}``."""
+        live = self._live(kind, namespace, name)
+        target = self.shown(kind, live.object)
+        if content_type == JSON_PATCH:
+            body = json_patch(target, patch)
+        elif content_type == MERGE_PATCH:
+            body = merge_patch(target, patch)
+        else:
+            raise ApiError(415, "UnsupportedMediaType", f"{content_type} is not supported")
+        if (body.get("metadata") or {}).get("name") != name:
+            raise ApiError(400, "BadRequest", "the name of the object does not match the URL")
+        return self._update(kind, live, body, Manager(manager, "Update", subresource), dry_run)
+
+    def apply(
+        self,
+        kind: Kind,
+        body: Object,
+        manager: str,
+        *,
+        force: bool = True,
+        dry_run: bool = False,
+        subresource: str = "",
+    ) -> Object:
+        """Server-side apply: creates what is missing, unless the body carries a uid (409)."""
+        body = self._body(kind, body)
+        metadata = body["metadata"]
+        if metadata.get("managedFields") is not None:
+            raise ApiError(400, "BadRequest", "metadata.managedFields must be nil")
+        self._check_subresource(kind, subresource)
+        live = self._of(kind).get(self._key(kind, body))
+        if live is None and subresource:
+            raise rules.not_found(kind, metadata["name"])
+        if live is None and metadata.get("uid"):
+            what = (
+                f"uid mismatch: the provided object specified uid {metadata['uid']}, "
+                "and no existing object was found"
+            )
+            raise rules.conflict(kind, metadata["name"], what)
+        if live is not None:
+            rules.check_preconditions(kind, metadata["name"], metadata, live.object)
+        if subresource == "status":
+            written = {"status": body["status"]} if "status" in body else {}
+            body = {**_identity(body), **written}
+        elif self.has_status(kind):
+            body.pop("status", None)
+        for name in ("uid", "resourceVersion", "generation", "creationTimestamp"):
+            metadata.pop(name, None)
+        old = live.object if live else _identity(body)
+        who = Manager(manager, "Apply", subresource)
+        owners = live.owners if live else {}
+        bare = {k: v for k, v in old.items() if k != "metadata"}
+        bare["metadata"] = {k: v for k, v in old["metadata"].items() if k != "managedFields"}
+        new, fields = apply(bare, body, owners, who, self._shape(kind), force=force)
+        return self._commit(kind, live, new, fields, subresource, dry_run=dry_run)
+
+    def delete(
+        self, kind: Kind, namespace: str, name: str, *, uid: str = "", resource_version: str = ""
+    ) -> None:
+        """DELETE with preconditions (409); finalizers keep the object, marked as being deleted."""
+        live = self._live(kind, namespace, name)
+        metadata = live.object["metadata"]
+        for what, wanted, found in (
+            ("UID", uid, metadata["uid"]),
+            ("ResourceVersion", resource_version, metadata["resourceVersion"]),
+        ):
+            if wanted and wanted != found:
+                told = f"the {what} in the precondition ({wanted}) does not match ({found})"
+                raise rules.conflict(kind, name, told)
+        waits = bool(metadata.get("finalizers")) or kind.resource == "namespaces"
+        if not waits:
+            self._drop(kind, live)
+        elif not metadata.get("deletionTimestamp"):
+            new = clone(live.object)
+            new["metadata"]["deletionTimestamp"] = rfc3339(self.now())
+            new["metadata"]["deletionGracePeriodSeconds"] = 0
+            if "generation" in metadata:
+                new["metadata"]["generation"] += 1
+            if kind.resource == "namespaces":
+                new["status"] = {"phase": "Terminating"}
+            self._store(kind, live, new, live.owners)
+
+    def finalize_namespace(self, kind: Kind, name: str) -> None:
+        """What the namespace controller does at last, when nothing is left in it."""
+        live = self._live(kind, "", name)
+        if live.object["metadata"].get("deletionTimestamp"):
+            self._drop(kind, live)
+
+    # ---- the one way to change anything --------------------------------------------------------
+
+    def _update(
+        self, kind: Kind, live: _Stored, body: Object, who: Manager, dry_run: bool
+    ) -> Object:
+        rules.check_preconditions(kind, body["metadata"]["name"], body["metadata"], live.object)
+        old = live.object
+        subresource = self._check_subresource(kind, who.subresource)
+        body["metadata"].pop("managedFields", None)
+        if subresource == "status":
+            status = {"status": body["status"]} if "status" in body else {}
+            body = {**{k: v for k, v in old.items() if k != "status"}, **status}
+        elif subresource == "scale":
+            replicas = (body.get("spec") or {}).get("replicas")
+            body = {**old, "spec": {**old.get("spec", {}), "replicas": replicas}}
+        elif self.has_status(kind):
+            kept = {"status": old["status"]} if "status" in old else {}
+            body = {**{k: v for k, v in body.items() if k != "status"}, **kept}
+        body["metadata"] = body["metadata"] | {
+            name: old["metadata"][name] for name in _SERVER_METADATA if name in old["metadata"]
+        }
+        bare = {**old, "metadata": {**old["metadata"]}}
+        bare["metadata"].pop("managedFields", None)
+        body = normalised(kind, allocated(kind, body, old, 0), self._schema(kind))
+        fields = update(bare, body, live.owners, who, self._shape(kind))
+        replicas = ("spec", "replicas")
+        if subresource == "scale" and not any(replicas in o.fields for o in live.owners.values()):
+            # A scale subresource has no ownership to hand on as long as nobody owns the field.
+            fields.pop(who, None)
+        return self._commit(kind, live, body, fields, subresource, dry_run=dry_run)
+
+    def _commit(
+        self,
+        kind: Kind,
+        live: _Stored | None,
+        new: Object,
+        fields: dict[Manager, Fields],
+        subresource: str,
+        *,
+        dry_run: bool,
+    ) -> Object:
+        old = live.object if live else None
+        if self.webhook is not None and not subresource:
+            new = self.webhook(kind, clone(new))
+        if old is None:
+            self._check_namespace(kind, new)
+            self._count += 1
+            stamps = {"creationTimestamp": rfc3339(self.now()), "uid": _uid(self._count)}
+            kept = {k: v for k, v in new["metadata"].items() if k not in _SERVER_METADATA}
+            new = {**new, "metadata": kept | stamps}
+            new = initial_status(kind, new) if self.has_status(kind) else new
+        new = allocated(kind, new, old, self._count)
+        new = normalised(kind, new, self._schema(kind))
+        rules.check_metadata(kind, new)
+        rules.check_spec(kind, new)
+        if old is not None:
+            rules.check_change(kind, old, new)
+        if kind.resource not in _NO_GENERATION:
+            before = old["metadata"].get("generation", 1) if old else 1
+            changed = old is not None and self._spec(kind, old) != self._spec(kind, new)
+            new["metadata"]["generation"] = before + int(changed)
+        owners = self._owners(kind, live, fields)
+        new["metadata"].pop("managedFields", None)
+        if old is not None and live is not None:
+            same = {**new, "metadata": {**new["metadata"]}}
+            same["metadata"]["managedFields"] = old["metadata"]["managedFields"]
+            if same == old and {w: o.fields for w, o in live.owners.items()} == fields:
+                return self.shown(kind, old)
+            if new["metadata"].get("deletionTimestamp") and not new["metadata"].get("finalizers"):
+                if not dry_run and kind.resource != "namespaces":
+                    self._drop(kind, live)
+                return self.shown(kind, new)
+        new["metadata"]["managedFields"] = managed_fields(owners)
+        if dry_run:
+            return self.shown(kind, new)
+        return self.shown(kind, self._store(kind, live, new, owners))
+
+    def _store(
+        self, kind: Kind, live: _Stored | None, new: Object, owners: dict[Manager, Owned]
+    ) -> Object:
+        self.revision += 1
+        new["metadata"]["resourceVersion"] = str(self.revision)
+        stored = _Stored(new, owners)
+        self._of(kind)[self._key(kind, new)] = stored
+        before = live.object if live else None
+        self.journal.append(Entry(self.revision, kind.resource, before, new))
+        return new
+
+    def _drop(self, kind: Kind, live: _Stored) -> None:
+        self.revision += 1
+        del self._of(kind)[self._key(kind, live.object)]
+        self.journal.append(Entry(self.revision, kind.resource, live.object, None))
+
+    # ---- small things --------------------------------------------------------------------------
+
+    def has_status(self, kind: Kind) -> bool:
+        """Is ``status`` a subresource of the kind?"""
+        return kind.resource not in self._without_status
+
+    def _check_subresource(self, kind: Kind, subresource: str) -> str:
+        if subresource == "status" and not self.has_status(kind):
+            raise ApiError(404, "NotFound", "the server could not find the requested resource")
+        return subresource
+
+    def _body(self, kind: Kind, body: Object) -> Object:
+        body = clone(body)
+        if (body.get("apiVersion"), body.get("kind")) != (kind.api_version, kind.kind):
+            told = (
+                f"the body is {body.get('apiVersion')} {body.get('kind')}, not {kind.api_version}"
+            )
+            raise ApiError(400, "BadRequest", f"{told} {kind.kind}")
+        body.setdefault("metadata", {})
+        if kind.namespaced and not body["metadata"].get("namespace"):
+            raise ApiError(400, "BadRequest", f"{kind.kind} without a namespace")
+        return body
+
+    def _key(self, kind: Kind, obj: Object) -> tuple[str, str]:
+        metadata = obj["metadata"]
+        return (metadata["namespace"] if kind.namespaced else ""), metadata["name"]
+
+    def _live(self, kind: Kind, namespace: str, name: str) -> _Stored:
+        live = self._of(kind).get((namespace if kind.namespaced else "", name))
+        if live is None:
+            raise rules.not_found(kind, name)
+        return live
+
+    def _check_namespace(self, kind: Kind, obj: Object) -> None:
+        if not kind.namespaced:
+            return
+        name = obj["metadata"]["namespace"]
+        found = self._objects.get("namespaces", {}).get(("", name))
+        if found is None:
+            if self.strict_namespaces:
+                raise ApiError(404, "NotFound", f'namespaces "{name}" not found')
+        elif found.object["metadata"].get("deletionTimestamp"):
+            message = f"unable to create new content in namespace {name}: it is being terminated"
+            causes = [{"reason": "NamespaceTerminating", "field": "metadata.namespace"}]
+            raise ApiError(403, "Forbidden", message, causes=causes)
+
+    def _owners(
+        self, kind: Kind, live: _Stored | None, fields: dict[Manager, Fields]
+    ) -> dict[Manager, Owned]:
+        before = live.owners if live else {}
+        time = rfc3339(self.now())
+        return {
+            who: before[who]
+            if who in before and before[who].fields == owned
+            else Owned(owned, time, kind.api_version)
+            for who, owned in fields.items()
+        }
+
+    def _spec(self, kind: Kind, obj: Object) -> Object:
+        ignored = {"apiVersion", "kind", "metadata"} | (
+            {"status"} if self.has_status(kind) else set()
+        )
+        return {name: value for name, value in obj.items() if name not in ignored}
+
+    def _schema(self, kind: Kind) -> dict[str, Any] | None:
+        return self._schemas.get((kind.resource, kind.version))
+
+    def _shape(self, kind: Kind) -> Shape:
+        return shape_of(kind, self._schema(kind))
+
+
+def _identity(body: Object) -> Object:
+    names = ("name", "namespace")
+    metadata = {name: body["metadata"][name] for name in names if name in body["metadata"]}
+    return {"apiVersion": body["apiVersion"], "kind": body["kind"], "metadata": metadata}
+
+
+def _uid(number: int) -> str:
+    return str(uuid.UUID(int=number, version=4))
