@@ -19,7 +19,7 @@ _HEAD = "# Written by `python -m gati.crds` from src/gati/types; change the type
 def generated_files() -> dict[str, str]:
     """Every generated file: its path below the root of the repository, and its content."""
     files = {
-        f"deploy/gati/crds/{resource.plural}.yaml": _HEAD + as_yaml(crd_document(resource))
+        f"deploy/gati/crds/{resource.kind.plural}.yaml": _HEAD + as_yaml(crd_document(resource))
         for resource in RESOURCES
     }
     return {**files, "docs/reference/gati-crds.md": reference_page()}

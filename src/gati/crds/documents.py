@@ -14,8 +14,8 @@ from typing import Any
 import yaml
 
 from gati.crds.schema import structural_schema
+from gati.kinds import GATI_HANDLER, GATI_MODULE, GATI_VERSION
 from gati.types import (
-    GROUP,
     STORAGE_VERSION,
     VERSIONS,
     GatiHandler,
@@ -23,6 +23,7 @@ from gati.types import (
     GatiVersion,
     Part,
 )
+from reconciler.model import Kind
 
 _LABELS = {"app.kubernetes.io/name": "gati", "app.kubernetes.io/part-of": "gati"}
 
@@ -50,39 +51,28 @@ class Column:
 
 _AGE = Column("Age", ".metadata.creationTimestamp", "Time since the object was made.", "date")
 _PHASE = Column("Phase", ".status.phase", "The state in one word.")
-_REASON = Column(
-    "Reason",
-    '.status.conditions[?(@.type=="Ready")].reason',
-    "Why the object is ready or not, in one word.",
-    wide=True,
-)
+
+
+def _reason(condition: str) -> Column:
+    path = f'.status.conditions[?(@.type=="{condition}")].reason'
+    return Column("Reason", path, f"Why {condition} holds or not, in one word.", wide=True)
 
 
 @dataclass(frozen=True, slots=True)
 class Resource:
-    """One kind: its type, its names, and how ``kubectl`` shows it."""
+    """One kind: its names, its type, and how ``kubectl`` shows it."""
 
+    kind: Kind
     type: type[Part]
-    plural: str
     short: str
     columns: tuple[Column, ...]
     subresources: Mapping[str, Any] = field(default_factory=lambda: {"status": {}})
 
-    @property
-    def kind(self) -> str:
-        """``GatiHandler``."""
-        return self.type.__name__
-
-    @property
-    def name(self) -> str:
-        """``gatihandlers.gati.dev``, the name of the CRD."""
-        return f"{self.plural}.{GROUP}"
-
 
 RESOURCES = (
     Resource(
+        GATI_HANDLER,
         GatiHandler,
-        "gatihandlers",
         "gh",
         (
             Column("Version", ".status.version", "The version in effect."),
@@ -97,7 +87,7 @@ RESOURCES = (
                 "integer",
                 True,
             ),
-            _REASON,
+            _reason("Ready"),
             Column("Image", ".status.image", "The image in effect.", wide=True),
             Column("Path", ".spec['path','handlerPath']", "The route.", wide=True),
         ),
@@ -111,21 +101,21 @@ RESOURCES = (
         },
     ),
     Resource(
+        GATI_MODULE,
         GatiModule,
-        "gatimodules",
         "gm",
         (
             Column("Type", ".spec.moduleType", "node, wasm or oci."),
             Column("Runtime", ".spec.runtime", "What runs the module."),
             _PHASE,
             _AGE,
-            _REASON,
+            _reason("Accepted"),
             Column("Image", ".spec.image", "The container image.", wide=True),
         ),
     ),
     Resource(
+        GATI_VERSION,
         GatiVersion,
-        "gativersions",
         "gv",
         (
             Column("Handler", ".spec.handler", "The handler this is a version of."),
@@ -139,7 +129,7 @@ RESOURCES = (
             Column("Active", ".spec.active", "Whether it is in service.", "boolean"),
             _PHASE,
             _AGE,
-            _REASON,
+            _reason("Accepted"),
         ),
     ),
 )
@@ -147,18 +137,19 @@ RESOURCES = (
 
 def crd_document(resource: Resource) -> dict[str, Any]:
     """The CustomResourceDefinition of one kind."""
+    kind = resource.kind
     schema = {"openAPIV3Schema": structural_schema(resource.type)}
     return {
         "apiVersion": "apiextensions.k8s.io/v1",
         "kind": "CustomResourceDefinition",
-        "metadata": {"name": resource.name, "labels": dict(_LABELS)},
+        "metadata": {"name": kind.resource, "labels": dict(_LABELS)},
         "spec": {
-            "group": GROUP,
+            "group": kind.group,
             "names": {
-                "kind": resource.kind,
-                "listKind": f"{resource.kind}List",
-                "plural": resource.plural,
-                "singular": resource.kind.lower(),
+                "kind": kind.kind,
+                "listKind": f"{kind.kind}List",
+                "plural": kind.plural,
+                "singular": kind.kind.lower(),
                 "shortNames": [resource.short],
                 "categories": ["gati"],
             },

@@ -26,9 +26,9 @@ def reference_page() -> str:
 def _section(resource: Resource) -> str:
     schema = structural_schema(resource.type)
     lines = [
-        f"## {resource.kind}",
+        f"## {resource.kind.kind}",
         "",
-        f"`{resource.plural}`, short `{resource.short}`. {schema['description']}",
+        f"`{resource.kind.plural}`, short `{resource.short}`. {schema['description']}",
         "",
         "| field | type | bounds | |",
         "|---|---|---|---|",

@@ -5,14 +5,13 @@ and nothing is written by hand beside it. Both served versions share one schema 
 spellings of a field; which one was used is known to the parser alone.
 """
 
+from gati.kinds import GROUP
 from gati.types.base import Part, Rule
 from gati.types.handler import GatiHandler, GatiHandlerSpec, GatiHandlerStatus
 from gati.types.module import GatiModule, GatiModuleSpec, GatiModuleStatus
 from gati.types.status import Condition
 from gati.types.version import GatiVersion, GatiVersionSpec, GatiVersionStatus
 from gati.types.workload import Autoscaling
-
-GROUP = "gati.dev"
 
 STORAGE_VERSION = "v1"
 

@@ -322,8 +322,9 @@ class GatiHandlerStatus(Part, frozen=True, kw_only=True):
         Annotated[
             Literal["Pending", "Running", "Failed", "Suspended", "Decommissioned"],
             described(
-                "In one word. Pending: on its way. Running: the spec is rolled out and enough pods "
-                "are ready. Failed: cannot go on; the condition Ready says why. Suspended: "
+                "In one word. Pending: on its way. Running: serves, be it the last version while "
+                "the next one is on its way. Failed: somebody has to act; the condition Ready says "
+                "why and what to do. Suspended: "
                 "spec.suspend is true. Decommissioned: not in use yet."
             ),
         ]
