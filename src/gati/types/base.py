@@ -96,8 +96,13 @@ def text(
 
 
 def whole(description: str, least: int, most: int) -> Meta:
-    """An integer within bounds, both included."""
-    return Meta(description=description, ge=least, le=most)
+    """An integer within bounds, both included.
+
+    The API server takes an integer without a format for one of 32 bits, and reads bounds as
+    floating point: beyond 2**53 they are not exact.
+    """
+    extra = {"format": "int64"} if most >= 2**31 else None
+    return Meta(description=description, ge=least, le=most, extra_json_schema=extra)
 
 
 def described(description: str) -> Meta:

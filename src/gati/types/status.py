@@ -16,7 +16,7 @@ GENERATION = whole(
     "The metadata.generation this status speaks of; while it is lower, the last change of the "
     "spec has not been looked at.",
     0,
-    2**63 - 1,
+    2**53,
 )
 
 
