@@ -39,8 +39,9 @@ class Store:
     """The objects of one kind, cut down as its Watch says. They must not be changed.
 
     ``scopes`` are the namespaces that are listed and watched each on its own; None is all of
-    them at once. ``owner`` answers the uid of the parent that an object is a child of; as it
-    stands, that of the controller owner reference. Callbacks must not raise.
+    them at once, as it always is for kinds without namespaces. ``owner`` answers the uid of the
+    parent that an object is a child of; as it stands, that of the controller owner reference.
+    Callbacks must not raise.
     """
 
     def __init__(
@@ -51,6 +52,7 @@ class Store:
         owner: Callable[[Object], str | None] | None = None,
     ) -> None:
         self.watch = watch
+        self.scopes = tuple(scopes) if watch.kind.namespaced else (None,)
         self._owner = owner or controller_uid
         self.on_change: list[OnChange] = []
         self.on_synced: list[Callable[[bool], None]] = []
@@ -59,8 +61,8 @@ class Store:
         self._indexed: defaultdict[NamespacedName, set[NamespacedName]] = defaultdict(set)
         self._index_of: dict[NamespacedName, NamespacedName] = {}
         self._removed: dict[str, str | None] = {}  # uid of what we deleted, oldest first: scope
-        self._passed: dict[str | None, str] = dict.fromkeys(scopes, "")
-        self._unsynced = set(scopes)
+        self._passed: dict[str | None, str] = dict.fromkeys(self.scopes, "")
+        self._unsynced = set(self.scopes)
         self._all_synced = asyncio.Event()
 
     # What controllers read.

@@ -78,7 +78,7 @@ class Client(Api):
         await self.close()
 
     async def close(self) -> None:
-        """Close all connections; calls under way raise Unreachable."""
+        """Close all connections, after calls and watches have ended or were cancelled."""
         await self._transport.close()
 
     async def get(self, kind: Kind, namespace: str, name: str) -> Object | None:

@@ -250,7 +250,7 @@ class _Entry:
 
     def path(self, name: str) -> Path | None:
         found = self.text(name)
-        return self.folder / Path(found).expanduser() if found else None
+        return self.folder / found if found else None
 
     def pem(self, name: str) -> Pem:
         """``<name>-data`` if there, else the file that ``<name>`` names."""

@@ -255,7 +255,8 @@ class Reflector:
                 self._give_up_watch_list(str(error))
             if (error.code < 500 and error.code != 429) or too_often:
                 self._listed = False
-            delay = max(delay, min(error.retry_after or 0.0, RETRY_AFTER_LIMIT))
+            asked = min(error.retry_after or 0.0, RETRY_AFTER_LIMIT)
+            delay = max(delay, asked * self._random.uniform(1, 1.2))
         log.info("watch interrupted", watch=str(self), reason=str(error), again_in=round(delay, 1))
         self._enter(State.BACKING_OFF, str(error))
         await asyncio.sleep(delay)

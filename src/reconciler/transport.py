@@ -92,7 +92,7 @@ class Transport:
         self._sessions: dict[str, aiohttp.ClientSession] = {}
 
     async def close(self) -> None:
-        """Close all connections; watches end."""
+        """Close all connections, after what uses them has ended."""
         sessions, self._sessions = self._sessions, {}
         for session in sessions.values():
             await session.close()
