@@ -8,7 +8,7 @@ serves them.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from types import TracebackType
 from typing import Self
 
@@ -45,8 +45,8 @@ class HealthServer:
         self._host, self._port = host.strip("[]") or None, int(port)
         self._metrics = metrics
         application = web.Application()
-        application.router.add_get("/healthz", lambda request: _answer(request, alive()))
-        application.router.add_get("/readyz", lambda request: _answer(request, ready()))
+        application.router.add_get("/healthz", _serve(alive))
+        application.router.add_get("/readyz", _serve(ready))
         application.router.add_get("/metrics", self._serve_metrics)
         self._runner = web.AppRunner(application, access_log=None, shutdown_timeout=1)
 
@@ -88,10 +88,14 @@ class HealthServer:
         return web.Response(body=body, headers={"Content-Type": content_type})
 
 
-async def _answer(request: web.Request, checks: Mapping[str, str]) -> web.Response:
-    failing = {name: reason for name, reason in checks.items() if reason}
-    if "verbose" in request.query:
-        lines = [f"[-]{n}: {reason}" if reason else f"[+]{n} ok" for n, reason in checks.items()]
-    else:
-        lines = [f"{name}: {reason}" for name, reason in failing.items()] or ["ok"]
-    return web.Response(status=503 if failing else 200, text="\n".join(lines) + "\n")
+def _serve(checks: Checks) -> Callable[[web.Request], Awaitable[web.Response]]:
+    async def answer(request: web.Request) -> web.Response:
+        results = checks()
+        failing = {name: reason for name, reason in results.items() if reason}
+        if "verbose" in request.query:
+            lines = [f"[-]{n}: {why}" if why else f"[+]{n} ok" for n, why in results.items()]
+        else:
+            lines = [f"{name}: {reason}" for name, reason in failing.items()] or ["ok"]
+        return web.Response(status=503 if failing else 200, text="\n".join(lines) + "\n")
+
+    return answer

@@ -142,7 +142,7 @@ class Elector:
         self._observed = _NEVER  # when the record was last seen to change
         self._term = 0  # leaseTransitions of the record that we wrote
         self._fresh = False  # whether _lease can be written over without reading it again
-        self._complaint = ""
+        self._said = ""  # the last holder or trouble that was logged
 
     # Readable from any thread.
 
@@ -214,14 +214,19 @@ class Elector:
         return False
 
     async def _renew(self, api: Api) -> None:
-        """Renew until ``stop``; raises _Lost when the deadline passes or another holds the lease."""
+        """Renew until ``stop``; raises _Lost when the deadline passes or another holds the lease.
+
+        The pause counts from the start of the last try: after a slow one none is left to waste.
+        """
+        due = self._clock() + self.timing.retry
         while True:
-            await self._pause(min(self.timing.retry, self._left()))
+            await self._pause(min(due - self._clock(), self._left()))
             if self._left() <= 0:
                 why = "" if self._alive() else ": the main loop does not answer"
                 raise _Lost(f"not renewed for {self.timing.renew:g} s{why}")
             if self._stopping.is_set():
                 return
+            due = self._clock() + self.timing.retry
             if self._alive():
                 await self._attempt(api)
 
@@ -273,14 +278,16 @@ class Elector:
                 raise _Lost(f"taken by {self.holder}" if self.holder else "emptied by hand")
             # Also where the Lease is gone: its holder does not know yet, and still writes.
             if not self._leading and self._held_by_another():
-                self._complaint = ""
+                if self._said != self.holder:
+                    self._said = self.holder
+                    _log.info("waiting for the lease", lease=self.name, holder=self.holder)
                 return False
         start = self._clock()
         self._fresh = False  # until an answer says what became of this write
         body = self._body(self._lease, holder=self.identity, seconds=math.ceil(self.timing.lease))
         write = api.create if self._lease is None else api.replace
         self._observe(await self._call(write(LEASE, body)))
-        self._fresh, self._complaint = True, ""
+        self._fresh, self._said = True, ""
         self._term, self._renewed = self.transitions, start
         return True
 
@@ -343,9 +350,9 @@ class Elector:
         if isinstance(error, ApiError) and error.code == 409:
             return  # somebody else was first: ordinary
         kind = str(error.code) if isinstance(error, ApiError) else "unreachable"
-        if kind == self._complaint:
+        if kind == self._said:
             return
-        self._complaint = kind
+        self._said = kind
         fix = ""
         if kind == "403":
             fix = (
@@ -355,7 +362,7 @@ class Elector:
         elif kind == "404":
             fix = f"create the namespace: kubectl create namespace {self.namespace}"
         _log.error(
-            "cannot reach the lease; trying on",
+            "lease request failed; trying again",
             lease=f"{self.namespace}/{self.name}",
             error=str(error),
             **({"fix": fix} if fix else {}),
