@@ -65,28 +65,29 @@ class Reconciler:
     clock: Callable[[], datetime] = lambda: datetime.now(UTC)
     _statuses: dict[str, str] = field(default_factory=dict)
 
-    async def reconcile(self, parent: Object) -> Outcome:
-        """One pass. Raises NotLeader; all other expected trouble is in the Outcome."""
+    async def reconcile(self, parent: Object, needs: tuple[Need, ...]) -> Outcome:
+        """One pass, with what the controller needs for this parent.
+
+        Raises NotLeader; all other expected trouble is in the Outcome.
+        """
         now = self.clock()
-        seen = self._gather(parent)
-        plan = self.controller.plan(parent, seen, now)
+        seen = self._gather(parent, needs)
+        plan = first = self.controller.plan(parent, seen, now)
         changes: tuple[Change, ...] = ()
+        failed: ApiError | Unreachable | None = None
         if plan.children is not None:
-            first = plan
-            changes = await self.target.apply(self._change_set(parent, seen, plan))
+            change_set = self._change_set(parent, seen, plan)
+            try:
+                if not await self._still_wanted(change_set):
+                    return Outcome()
+            except (ApiError, Unreachable) as error:
+                return outcome((), error, Again(None, now))
+            changes = await self.target.apply(change_set)
             if any(change.action is not Action.UNCHANGED for change in changes):
-                seen = after(seen, changes)
-                plan = self.controller.plan(parent, seen, now)
-            unsettled = plan.children != first.children
-        else:
-            unsettled = False
-        failed = next((change.error for change in changes if change.action is Action.FAILED), None)
+                plan = self.controller.plan(parent, after(seen, changes), now)
+            failed = next((each.error for each in changes if each.action is Action.FAILED), None)
         notes = summary(changes)
-        writes = [
-            (change.kind.kind, change.action.value)
-            for change in changes
-            if change.action in WRITTEN
-        ]
+        writes = [(each.kind.kind, each.action.value) for each in changes if each.action in WRITTEN]
         if failed is None:
             try:
                 if await self._write_status(parent, plan):
@@ -96,15 +97,31 @@ class Reconciler:
                 if isinstance(error, ApiError) and error.code in (404, 409):
                     return Outcome(writes=tuple(writes), notes=notes)  # deleted, or another by now
                 failed = error
-        again = Again(plan.again_at, now, unsettled)
+        again = Again(plan.again_at, now, unsettled=plan.children != first.children)
         return outcome(changes, failed, again, tuple(writes), notes)
+
+    async def _still_wanted(self, change_set: ChangeSet) -> bool:
+        """Is the parent there, asked of the server where a child of old is missing?
+
+        The watches of two kinds are not in step: the garbage collector's delete of a child can
+        be seen before the delete of its parent, and must not be answered by a new child.
+        """
+        parent = change_set.parent
+        complete = all(child.id in change_set.live for child in change_set.wanted)
+        if complete or not parent.get("status"):
+            return True
+        fresh = await self.api.get(self.controller.kind, *key_parts(parent))
+        if fresh is None:
+            return False
+        metadata = fresh["metadata"]
+        return metadata["uid"] == parent["metadata"]["uid"] and "deletionTimestamp" not in metadata
 
     def forget(self, uid: str) -> None:
         """The object of that uid is gone."""
         self._statuses.pop(uid, None)
         self.target.forget(uid)
 
-    def _gather(self, parent: Object) -> Seen:
+    def _gather(self, parent: Object, needs: tuple[Need, ...]) -> Seen:
         uid = parent["metadata"]["uid"]
         children = {
             (watch.kind.kind, obj["metadata"]["name"]): obj
@@ -112,10 +129,7 @@ class Reconciler:
             if watch.child
             for obj in self.readers[watch.kind.kind].owned(uid)
         }
-        needed = {
-            need: tuple(self.readers[need.kind.kind].needed(need))
-            for need in self.controller.needs(parent)
-        }
+        needed = {need: tuple(self.readers[need.kind.kind].needed(need)) for need in needs}
         return Seen(children=children, needed=needed)
 
     def _change_set(self, parent: Object, seen: Seen, plan: Plan) -> ChangeSet:
@@ -169,7 +183,7 @@ class Again:
 
     at: datetime | None
     now: datetime
-    unsettled: bool
+    unsettled: bool = False
 
     def seconds(self) -> list[float]:
         """The waits that follow from it, none where nothing is due."""
@@ -183,8 +197,8 @@ def outcome(
     changes: Iterable[Change],
     failed: ApiError | Unreachable | None,
     again: Again,
-    writes: tuple[tuple[str, str], ...],
-    notes: tuple[Note, ...],
+    writes: tuple[tuple[str, str], ...] = (),
+    notes: tuple[Note, ...] = (),
 ) -> Outcome:
     """What the changes of a pass come to: an error asks for a try with backoff, a wait for none."""
     changes = tuple(changes)

@@ -59,8 +59,7 @@ class Watch:
     ``labels`` scopes the cache by label selector. ``keep`` cuts an object down before it
     is stored, and drops it by answering None: memory is paid for what plans read.
     ``index`` names the value under which a Need finds objects of this kind.
-    ``wakes`` names the keys to look at again when an object changes; the owner (controller
-    owner reference to one of the parents) is always woken and need not be named.
+    A change wakes the owner and whoever's Need asks for the object.
     ``child`` kinds are written by the controller and pruned; the others are only read.
     """
 

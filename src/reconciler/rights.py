@@ -26,13 +26,14 @@ class Right(NamedTuple):
 def rights(controllers: Iterable[Controller], *, events: bool = True) -> list[Right]:
     """What the controllers' process must be allowed in the namespaces it looks at.
 
-    A child is got when its name is taken, listed and watched, applied (authorised as create and
-    patch) and deleted; what is only read is listed and watched. A status is applied: patch.
+    A parent is got before a missing child is made anew, and a child when its name is taken;
+    both are listed and watched. A child is applied (authorised as create and patch) and deleted.
+    What is only read is listed and watched. A status is applied: patch.
     """
     found: set[Right] = set()
     for controller in controllers:
         kind = controller.kind
-        found |= {Right(kind.group, kind.plural, verb) for verb in ("list", "watch")}
+        found |= {Right(kind.group, kind.plural, verb) for verb in READ}
         found.add(Right(kind.group, f"{kind.plural}/status", "patch"))
         for watch in controller.watches:
             verbs = (*READ, *WRITE) if watch.child else ("list", "watch")
