@@ -28,12 +28,17 @@ def rights(controllers: Iterable[Controller], *, events: bool = True) -> list[Ri
 
     A parent is got before a missing child is made anew, and a child when its name is taken;
     both are listed and watched. A child is applied (authorised as create and patch) and deleted.
-    What is only read is listed and watched. A status is applied: patch.
+    What is only read is listed and watched. A status is applied: patch. The finalizers are not
+    touched: clusters that enforce permissions on owner references ask for that right of whoever
+    makes a child that blocks its owner's deletion.
     """
     found: set[Right] = set()
     for controller in controllers:
         kind = controller.kind
-        found |= {Right(kind.group, kind.plural, verb) for verb in READ}
+        found |= {Right(kind.group, kind.plural, verb) for verb in ("list", "watch")}
+        if any(watch.child for watch in controller.watches):
+            found.add(Right(kind.group, kind.plural, "get"))
+            found.add(Right(kind.group, f"{kind.plural}/finalizers", "update"))
         found.add(Right(kind.group, f"{kind.plural}/status", "patch"))
         for watch in controller.watches:
             verbs = (*READ, *WRITE) if watch.child else ("list", "watch")
