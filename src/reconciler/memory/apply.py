@@ -23,7 +23,7 @@ from typing import Any, NamedTuple
 
 from reconciler.api import ApiError
 from reconciler.memory.patches import clone
-from reconciler.memory.shapes import KEY_DEFAULTS, SET, Shape
+from reconciler.memory.shapes import KEY_DEFAULTS, SET, BuiltIn, Shape
 from reconciler.model import Object
 
 
@@ -46,6 +46,11 @@ _NOT_OWNED = frozenset(
         for name in """name namespace creationTimestamp selfLink uid generation managedFields
         resourceVersion deletionTimestamp deletionGracePeriodSeconds""".split()  # noqa: SIM905 a word list
     }
+)
+
+
+_ALWAYS_THERE = frozenset(
+    "metadata spec status template strategy updateStrategy jobTemplate containers".split()  # noqa: SIM905
 )
 
 
@@ -120,12 +125,12 @@ def apply(
     gone = _with_parents(last) - kept
     result = _remove(merged, shape, gone, ())
     was, now = leaves(live, shape), leaves(result, shape)
-    changed = {path for path in wanted if path not in was or was[path] != now.get(path)}
+    changed = {path for path in now if path not in was or was[path] != now[path]}
     conflicts = {who: fields & changed for who, fields in before.items() if fields & changed}
     if conflicts and not force:
         raise _conflict(conflicts, owners)
-    # What does not exist any more is nobody's; an empty value that the server drops is its owner's.
-    vanished = {path for path in was if path not in now}
+    # What does not exist any more is nobody's; what is a container now is still there.
+    vanished = was.keys() - {path for path, _ in _walk(result, shape, (), containers=True)}
     after = {who: fields - changed - vanished for who, fields in before.items()}
     after[manager] = frozenset(wanted)
     return result, {who: fields for who, fields in after.items() if fields}
@@ -141,7 +146,7 @@ def update(
         path
         for path, value in now.items()
         if path not in _NOT_OWNED
-        and path not in {("metadata",), ("spec",), ("status",)}
+        and not (value is _PRESENT and _always_there(path, shape))
         and (path not in was or was[path] != value)
     }
     vanished = was.keys() - now.keys()
@@ -151,6 +156,11 @@ def update(
     }
     after[manager] = after.get(manager, frozenset()) | changed
     return {who: fields for who, fields in after.items() if fields}
+
+
+def _always_there(path: Path, shape: Shape) -> bool:
+    """Is this a struct that the server's own types always hold, so that nobody brings it?"""
+    return path == ("metadata",) or (isinstance(shape, BuiltIn) and path[-1] in _ALWAYS_THERE)
 
 
 def _with_parents(fields: Iterable[Path]) -> set[Path]:

@@ -110,11 +110,8 @@ def _quantities(target: Object | None) -> None:
 
 
 def _resources(resources: Object) -> None:
-    limits, requests = resources.get("limits"), resources.get("requests")
-    _quantities(limits)
-    _quantities(requests)
-    if limits and any(name not in (requests or {}) for name in limits):
-        resources["requests"] = limits | (requests or {})
+    _quantities(resources.get("limits"))
+    _quantities(resources.get("requests"))
 
 
 def _probe(probe: Object) -> None:
@@ -263,7 +260,10 @@ def _service(obj: Object) -> None:
     for port in spec.get("ports", ()):
         _defaults(port, protocol="TCP", targetPort=port.get("port"))
     if spec["type"] != "ExternalName":
-        _defaults(spec, ipFamilies=["IPv4"], ipFamilyPolicy="SingleStack")
+        # Headless and without selector: whoever writes the endpoints may use either family.
+        both = spec.get("clusterIP") == "None" and not spec.get("selector")
+        _defaults(spec, ipFamilies=["IPv4", "IPv6"] if both else ["IPv4"])
+        _defaults(spec, ipFamilyPolicy="RequireDualStack" if both else "SingleStack")
         _defaults(spec, internalTrafficPolicy="Cluster")
         if "clusterIP" in spec:
             spec.setdefault("clusterIPs", [spec["clusterIP"]])
@@ -348,6 +348,11 @@ def _binding(obj: Object) -> None:
 def _pod(obj: Object) -> None:
     spec = obj.setdefault("spec", {})
     _pod_spec(spec)
+    for container in spec.get("containers", ()):
+        # Of pods only: the template that a pod is made of keeps its requests as they are.
+        if limits := container["resources"].get("limits"):
+            requests = container["resources"].get("requests") or {}
+            container["resources"]["requests"] = limits | requests
     _defaults(spec, priority=0, enableServiceLinks=True, preemptionPolicy="PreemptLowerPriority")
     obj.setdefault("status", {}).setdefault("phase", "Pending")
 

@@ -33,9 +33,9 @@ class Entry(NamedTuple):
 class Journal:
     """The entries of one server, and who waits for the next one."""
 
-    def __init__(self) -> None:
+    def __init__(self, revision: int) -> None:
         self._entries: list[Entry] = []
-        self._compacted = 0
+        self._compacted = revision
         self.listeners: set[Callable[[], None]] = set()
 
     def append(self, entry: Entry) -> None:

@@ -52,7 +52,9 @@ def _operate(document: dict[str, Any], operation: dict[str, Any]) -> None:
     if kind == "add":
         _insert(document, path, clone(operation["value"]))
     elif kind == "replace":
-        _take(document, path)
+        # Of a map, the server's library replaces what is not there too.
+        if isinstance(_look(document, path[:-1]), list):
+            _take(document, path)
         _insert(document, path, clone(operation["value"]))
     elif kind == "remove":
         _take(document, path)

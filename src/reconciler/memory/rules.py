@@ -81,10 +81,10 @@ def check_metadata(kind: Kind, obj: Object) -> None:
     elif not _SUBDOMAIN.fullmatch(name) or len(name) > 253:
         raise invalid(kind, name, "metadata.name", f'Invalid value: "{name}"')
     owners = metadata.get("ownerReferences") or ()
-    for index, owner in enumerate(owners):
+    for owner in owners:
         for field in ("apiVersion", "kind", "name", "uid"):
             if not owner.get(field):
-                path = f"metadata.ownerReferences[{index}].{field}"
+                path = f"metadata.ownerReferences.{field}"
                 raise invalid(kind, name, path, "Invalid value: must not be empty")
     if sum(bool(owner.get("controller")) for owner in owners) > 1:
         what = "Invalid value: Only one reference can have Controller set to true"

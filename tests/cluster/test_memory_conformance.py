@@ -1,0 +1,49 @@
+"""The in-memory API server is checked, not trusted: a real one leaves the same transcripts.
+
+Beyond the words of the table, every object that a scenario wrote is compared as a whole, field
+ownership included, with what the in-memory server made of the same write.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+
+import pytest
+
+from devcluster import Cluster
+from reconciler import kubeconfig
+from reconciler.api import ApiError
+from reconciler.client import Client
+from world.kinds import CRD, WIDGET, WIDGET_CRD
+from world.scenarios import MANAGER, SCENARIOS, Scenario, Transcript
+from world.test_memory_conformance import memory_api
+
+
+@pytest.fixture
+async def client(cluster: Cluster) -> AsyncIterator[Client]:
+    """A client whose field manager is the scenarios', on a cluster that serves Widgets."""
+    loaded = kubeconfig.load(str(cluster.kubeconfig))
+    async with Client(loaded, user_agent=f"{MANAGER}/1") as client:
+        try:
+            await client.create(CRD, WIDGET_CRD)
+        except ApiError as error:
+            if error.reason != "AlreadyExists":
+                raise
+        async with asyncio.timeout(30):
+            while not await client.served(WIDGET):  # noqa: ASYNC110 - there is no event for it
+                await asyncio.sleep(0.1)
+        yield client
+
+
+@pytest.mark.parametrize("scenario", SCENARIOS, ids=lambda scenario: scenario.name)
+async def test_a_real_server_does_the_same(
+    scenario: Scenario, client: Client, namespace: str
+) -> None:
+    real, memory = Transcript(client, namespace), Transcript(memory_api(), "scenario")
+
+    await scenario.script(memory)
+    await scenario.script(real)
+
+    assert real.words == list(scenario.words)
+    assert real.objects == memory.objects

@@ -1,0 +1,29 @@
+"""The in-memory server leaves the transcript that the table of scenarios states."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+import pytest
+
+from reconciler.memory import MemoryApi
+from world.kinds import NAMESPACE, WIDGET_CRD, body
+from world.scenarios import MANAGER, NOT_SERVED, SCENARIOS, Scenario, Transcript
+
+
+def memory_api() -> MemoryApi:
+    """A server such as a fresh cluster with the Widget CRD is."""
+    now = datetime(2026, 1, 1, tzinfo=UTC)
+    api = MemoryApi(lambda: now, manager=MANAGER, crds=[WIDGET_CRD], strict_namespaces=True)
+    api.unserve(NOT_SERVED)
+    api.server.create(NAMESPACE, body(NAMESPACE, "scenario"), "setup")
+    return api
+
+
+@pytest.mark.parametrize("scenario", SCENARIOS, ids=lambda scenario: scenario.name)
+async def test_in_memory(scenario: Scenario) -> None:
+    transcript = Transcript(memory_api(), "scenario")
+
+    await scenario.script(transcript)
+
+    assert transcript.words == list(scenario.words)
