@@ -31,12 +31,17 @@ _JSON_TYPES = {str: "string", int: "integer", bool: "boolean"}
 
 
 def structural_schema(kind: type[Part]) -> Schema:
-    """The schema of a whole object of this kind, with nothing shared and nothing referred to."""
-    (root,), components = msgspec.json.schema_components([kind], ref_template="#/components/{name}")
-    types = {part.__name__: part for part in _all_parts(Part)}
-    schema = _Inliner(components, types).inline(root)
+    """The schema of a whole object of this kind."""
+    schema = part_schema(kind)
     schema["properties"] = {**_ROOT, **schema["properties"]}
     return schema
+
+
+def part_schema(part: type[Part]) -> Schema:
+    """The schema of one part of an object, with nothing shared and nothing referred to."""
+    (root,), components = msgspec.json.schema_components([part], ref_template="#/components/{name}")
+    types = {each.__name__: each for each in _all_parts(Part)}
+    return _Inliner(components, types).inline(root)
 
 
 class _Inliner:

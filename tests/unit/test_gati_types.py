@@ -1,0 +1,226 @@
+"""The types say everything the API server is to enforce, and explain every field."""
+
+from __future__ import annotations
+
+import json
+import re
+
+import msgspec
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from gati.crds import structural_schema
+from gati.crds.schema import fields, part_schema
+from gati.types import (
+    Autoscaling,
+    GatiHandler,
+    GatiHandlerSpec,
+    GatiModule,
+    GatiModuleSpec,
+    GatiVersion,
+    GatiVersionSpec,
+    Part,
+)
+from gati.types.environment import EnvVar
+from gati.types.probes import Probes
+from gati.types.scheduling import Toleration, TopologySpreadConstraint
+from gati.types.volumes import Volume, VolumeMount
+
+KINDS = (GatiHandler, GatiModule, GatiVersion)
+ROOT_FIELDS = {"apiVersion", "kind", "metadata"}
+
+FIELDS = {
+    f"{kind.__name__}:{path}": schema
+    for kind in KINDS
+    for path, schema, _ in fields(structural_schema(kind))
+    if path not in ROOT_FIELDS
+}
+
+
+def spec_of(kind: type[Part]) -> dict:
+    return structural_schema(kind)["properties"]["spec"]
+
+
+def is_explained(schema: dict) -> bool:
+    return bool(re.fullmatch(r"\S.+[.)]", schema.get("description", ""), re.DOTALL))
+
+
+def is_bounded(schema: dict) -> bool:
+    if schema.get("x-kubernetes-int-or-string"):
+        return schema["maxLength"] <= 32
+    match schema["type"]:
+        case "string":
+            return "enum" in schema or schema.get("maxLength", 0) >= 1
+        case "array":
+            kinds = {"atomic", "map", "set"}
+            return "maxItems" in schema and schema.get("x-kubernetes-list-type") in kinds
+        case "object":
+            return "properties" in schema or "maxProperties" in schema
+        case "integer":
+            return "minimum" in schema and "maximum" in schema
+    return schema["type"] == "boolean"
+
+
+def test_every_field_is_explained_in_sentences():
+    assert len(FIELDS) > 300
+    assert [name for name, schema in FIELDS.items() if not is_explained(schema)] == []
+
+
+def test_every_string_list_and_map_is_capped_and_every_number_bounded():
+    assert [name for name, schema in FIELDS.items() if not is_bounded(schema)] == []
+
+
+def test_the_items_of_a_list_by_keys_must_have_those_keys():
+    by_keys = {n: s for n, s in FIELDS.items() if s.get("x-kubernetes-list-map-keys")}
+    assert "GatiHandler:spec.env" in by_keys
+    for schema in by_keys.values():
+        assert set(schema["x-kubernetes-list-map-keys"]) <= set(schema["items"]["required"])
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_only_replicas_has_a_default_in_the_schema(kind):
+    defaults = {
+        path: schema["default"]
+        for path, schema, _ in fields(structural_schema(kind))
+        if "default" in schema
+    }
+    assert defaults == ({} if kind is GatiVersion else {"spec.replicas": 1})
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_an_object_must_have_a_spec(kind):
+    assert structural_schema(kind)["required"] == ["spec"]
+
+
+@pytest.mark.parametrize(
+    ("kind", "spellings"),
+    [
+        (GatiHandler, ("path", "handlerPath")),
+        (GatiModule, ("name", "moduleName")),
+        (GatiVersion, ("version", "versionId")),
+        (GatiVersion, ("traffic", "routingWeight")),
+    ],
+)
+def test_both_spellings_have_the_same_bounds_and_exclude_each_other(kind, spellings):
+    spec = spec_of(kind)
+    first, second = (
+        {key: value for key, value in spec["properties"][name].items() if key != "description"}
+        for name in spellings
+    )
+    assert first == second
+    rules = [rule["rule"] for rule in spec["x-kubernetes-validations"]]
+    assert "!(has(self.{}) && has(self.{}))".format(*spellings) in rules
+
+
+def test_the_fields_of_a_handler_are_these_and_no_free_pod_spec():
+    assert set(spec_of(GatiHandler)["properties"]) == {
+        "affinity",
+        "args",
+        "autoscaling",
+        "command",
+        "config",
+        "env",
+        "envFrom",
+        "handlerPath",
+        "image",
+        "imagePullPolicy",
+        "imagePullSecrets",
+        "nodeSelector",
+        "path",
+        "podAnnotations",
+        "podLabels",
+        "port",
+        "priorityClassName",
+        "probes",
+        "replicas",
+        "resources",
+        "security",
+        "serviceAccountName",
+        "suspend",
+        "terminationGracePeriodSeconds",
+        "tolerations",
+        "topologySpreadConstraints",
+        "version",
+        "volumeMounts",
+        "volumes",
+    }
+    volume = spec_of(GatiHandler)["properties"]["volumes"]["items"]["properties"]
+    assert set(volume) == {
+        "name",
+        "configMap",
+        "secret",
+        "emptyDir",
+        "persistentVolumeClaim",
+        "projected",
+    }
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_every_message_of_a_rule_is_one_line_that_fits_a_terminal(kind):
+    for _, schema, _ in fields(structural_schema(kind)):
+        for rule in schema.get("x-kubernetes-validations", ()):
+            assert "\n" not in rule["message"]
+            assert 20 <= len(rule["message"]) <= 200
+            assert rule["message"][-1] not in ".:"
+
+
+@pytest.mark.parametrize(
+    "part",
+    [
+        Autoscaling,
+        EnvVar,
+        GatiModuleSpec,
+        GatiVersionSpec,
+        Probes,
+        Toleration,
+        TopologySpreadConstraint,
+        Volume,
+        VolumeMount,
+    ],
+)
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(data=st.data())
+def test_what_the_schema_allows_the_types_read_and_write_back_unchanged(part, data):
+    schema = part_schema(part)
+    value = data.draw(values(schema))
+    read = msgspec.convert(value, part)
+    assert json.loads(msgspec.json.encode(read)) == with_defaults(value, schema)
+
+
+def test_a_new_field_does_not_keep_an_older_reader_from_reading():
+    read = msgspec.convert({"path": "/a", "somethingNew": 1}, GatiHandlerSpec)
+    assert read.path == "/a"
+
+
+def values(schema: dict) -> st.SearchStrategy:
+    """Values that a structural schema allows, its CEL rules left aside."""
+    if schema.get("x-kubernetes-int-or-string"):
+        return st.integers(0, 2**40) | st.sampled_from(["500m", "1Gi", "1.5", "2e3"])
+    if "enum" in schema:
+        return st.sampled_from(schema["enum"])
+    match schema["type"]:
+        case "boolean":
+            return st.booleans()
+        case "integer":
+            return st.integers(schema["minimum"], schema["maximum"])
+        case "array":
+            return st.lists(values(schema["items"]), max_size=min(3, schema["maxItems"]))
+        case "object" if "properties" in schema:
+            each = {name: values(value) for name, value in schema["properties"].items()}
+            required = set(schema.get("required", ()))
+            return st.fixed_dictionaries(
+                {name: value for name, value in each.items() if name in required},
+                optional={name: value for name, value in each.items() if name not in required},
+            )
+        case "object":
+            return st.dictionaries(st.text(max_size=8), values(schema["additionalProperties"]))
+    if "pattern" in schema:
+        words = st.from_regex(schema["pattern"], alphabet=st.characters(codec="ascii"))
+        return words.map(str.strip).filter(lambda word: len(word) <= schema["maxLength"])
+    return st.text(min_size=schema.get("minLength", 0), max_size=min(20, schema["maxLength"]))
+
+
+def with_defaults(value: dict, schema: dict) -> dict:
+    defaults = {k: v["default"] for k, v in schema["properties"].items() if "default" in v}
+    return defaults | value
