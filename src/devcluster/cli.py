@@ -195,7 +195,7 @@ def down(name: str) -> None:
       devcluster down --name big
     """
     layout = layout_of(name)
-    existed = layout.folder.exists()
+    existed = layout.folder.exists() or bool(living(layout.folder))
     remove(layout)
     click.echo(f"cluster {name} removed" if existed else f"there is no cluster {name}")
 

@@ -1,8 +1,8 @@
 """Ends a cluster when the process that owns it is gone, however that one died.
 
-`python -m devcluster.keeper FOLDER OWNER`: a process of its own that watches a process id. It
-imports little and writes nothing; nobody has to tell it anything, and killing it only means that
-the cluster must be ended by hand (`devcluster down`).
+`python -m devcluster.keeper FOLDER OWNER`: a process of its own that watches a process id. Nobody
+has to tell it anything, and killing it only means that the cluster must be ended by hand
+(`devcluster down`).
 """
 
 from __future__ import annotations

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -209,6 +210,17 @@ def test_chaos_breaks_and_mends_pods(own_cluster: Callable[..., Cluster]) -> Non
     eventually(crashed_and_back, 90)
 
 
+def test_stop_leaves_nothing_and_can_be_repeated() -> None:
+    with devcluster.start(nodes=0) as cluster:
+        folder = cluster.layout.folder
+        assert set(living(folder)) == {*COMPONENTS, "keeper"}
+        with pytest.raises(DevclusterError, match="runs already"):
+            devcluster.start(cluster.name)
+    assert living(folder) == {}
+    assert not folder.exists()
+    cluster.stop()
+
+
 def test_nothing_is_left_of_a_killed_owner(tmp_path: Path) -> None:
     program = textwrap.dedent("""
         import time, devcluster
@@ -272,8 +284,8 @@ def test_command_line_from_up_to_down(tmp_path: Path) -> None:
         assert again.returncode == 0, again.stderr
         assert command("status", "--name", "cli", state=tmp_path).returncode == 0
 
-        # A crash may also take the record: down still finds what runs.
-        (folder / "cluster.json").unlink()
+        # A crash may also take the files: down still finds what runs.
+        shutil.rmtree(folder)
     finally:
         down = command("down", "--name", "cli", state=tmp_path)
     assert down.returncode == 0

@@ -6,6 +6,7 @@ import os
 import socket
 import subprocess
 import sys
+import time
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -30,6 +31,7 @@ from devcluster.errors import DevclusterError
 from devcluster.kubelet_status import BEHAVIOURS
 from devcluster.kwok import BEHAVIOUR_LABEL, configuration, configuration_text
 from devcluster.layout import Layout, Options, Ports, Record
+from devcluster.leash import leashed_environment
 
 RECORD = Record(
     name="demo",
@@ -241,6 +243,32 @@ def test_a_zombie_is_dead(sleeper: Any, tmp_path: Path) -> None:
         pass
     assert not processes.is_alive(watched)
     assert processes.living(tmp_path) == {}
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux signals a parent's death")
+def test_a_leashed_program_dies_with_its_parent() -> None:
+    program = (
+        "import subprocess, time; from devcluster.leash import leashed\n"
+        "child = subprocess.Popen(leashed(['/bin/sleep', '600']))\n"
+        "print(child.pid, flush=True); time.sleep(600)"
+    )
+    parent = subprocess.Popen(
+        [sys.executable, "-c", program],
+        env=leashed_environment(dict(os.environ)),
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    with parent:
+        assert parent.stdout
+        child = psutil.Process(int(parent.stdout.readline()))
+        while child.name() != "sleep":
+            assert child.is_running()
+        parent.kill()
+    # In a container nobody may wait for an orphan: a zombie is dead, too.
+    deadline = time.monotonic() + 30
+    while processes.is_alive(child):
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
 
 
 def test_prune_keeps_what_is_in_use(
