@@ -1,0 +1,318 @@
+"""Newer replaces older and never the other way round, whichever way the two came."""
+
+from __future__ import annotations
+
+import itertools
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from reconciler.api import Listing, WatchEvent
+from reconciler.cache import Store
+from reconciler.model import Kind, Need, Object, Watch
+
+POD = Kind("", "v1", "Pod", "pods")
+
+
+def pod(name: str = "a", version: int | str = 1, uid: str = "", **more: Any) -> Object:
+    metadata = {"namespace": "n", "name": name, "uid": uid or f"uid-{name}", **more}
+    return {"kind": "Pod", "metadata": {**metadata, "resourceVersion": str(version)}}
+
+
+def owned_by(uid: str) -> list[dict[str, Any]]:
+    return [{"kind": "X", "name": "x", "uid": uid, "controller": True}]
+
+
+class Told(list[tuple[str, str, str]]):
+    """What a store announced: (name, old version, new version)."""
+
+    def __call__(self, old: Object | None, new: Object | None) -> None:
+        name = (new or old or {})["metadata"]["name"]
+        versions = [each["metadata"]["resourceVersion"] if each else "" for each in (old, new)]
+        self.append((name, *versions))
+
+
+def made(watch: Watch | None = None, **options: Any) -> tuple[Store, Told]:
+    store, told = Store(watch or Watch(POD), **options), Told()
+    store.on_change.append(told)
+    return store, told
+
+
+def names(store: Store) -> list[str]:
+    return sorted(obj["metadata"]["name"] for obj in store.all())
+
+
+# Own writes against the watch
+
+
+def test_an_own_write_is_seen_at_once_and_its_frame_tells_nothing_new():
+    store, told = made()
+    store.replace(Listing([], "10"))
+    store.put(pod(version=11, labels={"x": "1"}))
+    store.observe(WatchEvent("ADDED", pod(version=11, labels={"x": "1"})))
+    assert told == [("a", "", "11")]
+
+
+def test_an_older_frame_does_not_undo_an_own_write():
+    store, _ = made()
+    store.replace(Listing([pod(version=10)], "10"))
+    store.put(pod(version=13, labels={"x": "mine"}))
+    store.observe(WatchEvent("MODIFIED", pod(version=12, labels={"x": "theirs"})))
+    assert store.get("n", "a")["metadata"]["labels"] == {"x": "mine"}
+
+
+def test_an_answer_that_comes_after_the_deletion_does_not_bring_the_object_back():
+    store, _ = made()
+    store.replace(Listing([pod(version=10)], "10"))
+    store.observe(WatchEvent("DELETED", pod(version=12)))
+    store.put(pod(version=11))
+    assert names(store) == []
+
+
+def test_frames_from_before_an_own_delete_do_not_bring_the_object_back():
+    store, told = made()
+    store.replace(Listing([pod(version=10)], "10"))
+    store.remove(pod(version=10))
+    store.observe(WatchEvent("MODIFIED", pod(version=11)))
+    store.put(pod(version=12))
+    assert told[-1] == ("a", "10", "")
+    assert names(store) == []
+    store.observe(WatchEvent("DELETED", pod(version=13)))
+    store.observe(WatchEvent("ADDED", pod(version=14, uid="other")))
+    assert names(store) == ["a"]
+
+
+def test_a_list_from_before_an_own_delete_does_not_bring_the_object_back():
+    store, _ = made()
+    store.replace(Listing([pod(version=10)], "10"))
+    store.remove(pod(version=10))
+    store.replace(Listing([pod(version=10)], "11"))
+    assert names(store) == []
+
+
+def test_an_object_that_takes_its_time_to_die_is_shown_dying():
+    store, _ = made()
+    store.replace(Listing([pod(version=10, finalizers=["f"])], "10"))
+    store.remove(pod(version=10, finalizers=["f"]))
+    assert names(store) == ["a"]
+    store.replace(Listing([pod("b", 11)], "11"))
+    store.remove(pod("b", 11))
+    store.observe(WatchEvent("MODIFIED", pod("b", 12, deletionTimestamp="2026-01-01T00:00:00Z")))
+    assert names(store) == ["b"]
+
+
+def test_a_deletion_of_a_former_object_leaves_the_present_one():
+    store, _ = made()
+    store.replace(Listing([pod(version=10, uid="old")], "10"))
+    store.put(pod(version=13, uid="new"))
+    store.observe(WatchEvent("MODIFIED", pod(version=11, uid="old")))
+    store.observe(WatchEvent("DELETED", pod(version=12, uid="old")))
+    assert store.get("n", "a")["metadata"]["uid"] == "new"
+
+
+def test_another_object_of_the_same_name_is_a_deletion_and_an_addition():
+    store, told = made()
+    store.replace(Listing([pod(version=10, uid="old")], "10"))
+    told.clear()
+    store.observe(WatchEvent("MODIFIED", pod(version=12, uid="new")))
+    assert told == [("a", "10", ""), ("a", "", "12")]
+
+
+def test_removed_uids_are_not_kept_for_ever(monkeypatch):
+    monkeypatch.setattr("reconciler.cache._REMOVED_LIMIT", 3)
+    store, _ = made()
+    for number in range(9):
+        store.remove(pod(str(number)))
+    assert len(store._removed) == 3
+    store.replace(Listing([], "10"))
+    assert len(store._removed) == 0
+
+
+# Lists
+
+
+def test_a_list_announces_what_differs_and_nothing_else():
+    store, told = made()
+    store.replace(Listing([pod("a", 1), pod("b", 2), pod("c", 3)], "10"))
+    told.clear()
+    store.replace(Listing([pod("a", 1), pod("b", 12, labels={"x": "1"}), pod("d", 11)], "12"))
+    assert sorted(told) == [("b", "2", "12"), ("c", "3", ""), ("d", "", "11")]
+    assert names(store) == ["a", "b", "d"]
+
+
+def test_a_list_does_not_take_back_what_was_written_after_it():
+    store, told = made()
+    store.replace(Listing([pod("a", 5)], "10"))
+    store.put(pod("a", 12))
+    store.put(pod("b", 13))
+    told.clear()
+    store.replace(Listing([pod("a", 5)], "11"))
+    assert (names(store), told) == (["a", "b"], [])
+    assert store.get("n", "a")["metadata"]["resourceVersion"] == "12"
+
+
+def test_after_a_restored_backup_the_list_is_right_whatever_its_versions():
+    store, _ = made()
+    store.replace(Listing([pod("a", 90), pod("b", 95)], "100"))
+    store.replace(Listing([pod("a", 40)], "50"), reset=True)
+    assert names(store) == ["a"]
+    assert store.get("n", "a")["metadata"]["resourceVersion"] == "40"
+
+
+def test_versions_that_are_no_numbers_still_converge():
+    store, _ = made()
+    store.replace(Listing([pod("a", "x1"), pod("b", "x2")], "y1"))
+    store.observe(WatchEvent("MODIFIED", pod("a", "x3", labels={"x": "1"})))
+    store.observe(WatchEvent("DELETED", pod("b", "x4")))
+    assert names(store) == ["a"]
+    assert store.get("n", "a")["metadata"]["resourceVersion"] == "x3"
+    store.replace(Listing([], "y2"))
+    assert names(store) == []
+
+
+def test_scopes_are_listed_apart_and_synced_together():
+    store, _ = made(scopes=("n", "m"))
+    synced: list[bool] = []
+    store.on_synced.append(synced.append)
+    store.replace(Listing([pod("a")], "1"), "n")
+    assert not store.synced
+    assert store.scope_synced("n")
+    other = pod("b")
+    other["metadata"]["namespace"] = "m"
+    store.replace(Listing([other], "2"), "m")
+    assert (store.synced, names(store)) == (True, ["a", "b"])
+    store.replace(Listing([], "3"), "m")
+    assert names(store) == ["a"]
+    store.unsync("n")
+    assert (store.synced, names(store), synced) == (False, ["a"], [True, False])
+
+
+async def test_wait_synced():
+    store, _ = made()
+    store.replace(Listing([], "1"))
+    await store.wait_synced()
+
+
+# What is kept, and found
+
+
+def test_managed_fields_are_dropped_and_what_was_given_is_left_as_it_is():
+    store, _ = made()
+    given = pod(managedFields=[{"manager": "m"}])
+    store.put(given)
+    assert "managedFields" not in store.get("n", "a")["metadata"]
+    assert "managedFields" in given["metadata"]
+
+
+def test_a_version_that_changes_nothing_kept_is_not_announced_but_remembered():
+    store, told = made()
+    store.put(pod(version=1, managedFields=[1]))
+    store.put(pod(version=2, managedFields=[2]))
+    assert told == [("a", "", "1")]
+    assert store.get("n", "a")["metadata"]["resourceVersion"] == "2"
+
+
+def test_keep_cuts_and_drops():
+    def keep(obj: Object) -> Object | None:
+        if obj["metadata"].get("labels"):
+            return None
+        return {"metadata": obj["metadata"]}
+
+    store, told = made(Watch(POD, keep=keep))
+    store.put(pod(version=1))
+    assert "kind" not in store.get("n", "a")
+    store.observe(WatchEvent("MODIFIED", pod(version=2, labels={"x": "1"})))
+    assert told == [("a", "", "1"), ("a", "1", "")]
+    store.observe(WatchEvent("MODIFIED", pod(version=3)))
+    assert told[2:] == [("a", "", "3")]
+
+
+def test_children_are_found_by_owner_as_it_changes():
+    store, _ = made()
+    store.put(pod("b", 1, ownerReferences=owned_by("u")))
+    store.put(pod("a", 2, ownerReferences=owned_by("u")))
+    assert [each["metadata"]["name"] for each in store.owned("u")] == ["a", "b"]
+    store.put(pod("a", 3, ownerReferences=owned_by("v")))
+    store.put(pod("b", 4))
+    assert store.owned("u") == ()
+    assert len(store.owned("v")) == 1
+    store.remove(pod("a", 3))
+    assert not store._owned
+
+
+def test_owner_may_be_told_by_other_means():
+    store, _ = made(owner=lambda obj: obj["metadata"].get("annotations", {}).get("owner"))
+    store.put(pod(annotations={"owner": "u"}))
+    assert len(store.owned("u")) == 1
+
+
+def test_needs_are_answered_by_name_and_by_index():
+    def index(obj: Object) -> str | None:
+        return obj["metadata"].get("labels", {}).get("app")
+
+    store, _ = made(Watch(POD, index=index))
+    store.put(pod("a", 1, labels={"app": "x"}))
+    store.put(pod("b", 2, labels={"app": "x"}))
+    assert store.needed(Need(POD, "n", name="a")) == (store.get("n", "a"),)
+    assert store.needed(Need(POD, "n", name="z")) == ()
+    assert len(store.needed(Need(POD, "n", index="x"))) == 2
+    assert store.needed(Need(POD, "other", index="x")) == ()
+    store.put(pod("a", 3, labels={"app": "y"}))
+    assert [each["metadata"]["name"] for each in store.indexed("n", "x")] == ["b"]
+    store.remove(pod("a", 3))
+    store.remove(pod("b", 2))
+    assert not store._indexed
+    assert not store._index_of
+
+
+@pytest.mark.parametrize("what", ["keep", "index"])
+def test_an_object_that_the_domain_chokes_on_does_not_end_the_watch(what):
+    def choke(_obj: Object) -> Any:
+        raise KeyError("spec")
+
+    store, _ = made(Watch(POD, **{what: choke}))
+    store.put(pod())
+    assert names(store) == ["a"]
+
+
+# Any order
+
+
+@given(st.data())
+def test_own_answers_may_come_at_any_time(data):
+    """A history of one name, its frames in order; answers to own writes in between, anywhere."""
+    history: list[WatchEvent] = []
+    alive, uid = False, 0
+    for version in range(1, data.draw(st.integers(2, 9)) + 1):
+        if not alive:
+            alive, uid = True, uid + 1
+            kind = "ADDED"
+        elif data.draw(st.booleans()):
+            kind = "MODIFIED"
+        else:
+            alive, kind = False, "DELETED"
+        history.append(WatchEvent(kind, pod("a", version, str(uid), labels={"v": str(version)})))
+    written = [event for event in history if event.type != "DELETED" and data.draw(st.booleans())]
+    moments = {
+        id(event): data.draw(st.integers(history.index(event), len(history))) for event in written
+    }
+    listed = data.draw(st.integers(0, len(history)))
+    store, told = made()
+    for at in range(len(history) + 1):
+        if at == listed:
+            last = history[at - 1] if at else None
+            items = [last.object] if last and last.type != "DELETED" else []
+            store.replace(Listing(items, str(at)))
+        elif at > listed:
+            store.observe(history[at - 1])
+        for event in written:
+            if moments[id(event)] == at:
+                store.put(event.object)
+    store.observe(WatchEvent("BOOKMARK", pod("", len(history))))
+    expected = [history[-1].object] if history[-1].type != "DELETED" else []
+    held = [each["metadata"]["labels"] for each in store.all()]
+    assert held == [each["metadata"]["labels"] for each in expected]
+    for (_, _, new), (_, old, _) in itertools.pairwise(told):
+        assert new == old, "announcements are a chain without gaps"
