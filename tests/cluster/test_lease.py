@@ -1,0 +1,287 @@
+"""The election on a real API server, with times cut to a fifth.
+
+What another candidate, or a test, does to the Lease is seen through the server only.
+"""
+
+import asyncio
+import contextlib
+import signal
+import sys
+import textwrap
+from datetime import UTC, datetime
+
+import pytest
+from structlog.testing import capture_logs
+
+from reconciler.api import NotLeader
+from reconciler.client import Client
+from reconciler.kubeconfig import load
+from reconciler.lease import LEASE, Elector, Timing, boot_clock
+
+SHORT = Timing(lease=3, renew=2, retry=0.3)
+PATIENCE = 60
+
+
+class Cut:
+    """An Api that hangs while it is cut, and delivers late what was sent meanwhile."""
+
+    def __init__(self, api):
+        self._api = api
+        self.open = asyncio.Event()
+        self.open.set()
+        self.late = set()
+
+    async def _send(self, verb, *arguments):
+        async def deliver():
+            await self.open.wait()
+            return await verb(*arguments)
+
+        task = asyncio.ensure_future(deliver())
+        self.late.add(task)
+        task.add_done_callback(lambda done: done.cancelled() or done.exception())
+        return await asyncio.shield(task)
+
+    async def get(self, kind, namespace, name):
+        return await self._send(self._api.get, kind, namespace, name)
+
+    async def create(self, kind, body):
+        return await self._send(self._api.create, kind, body)
+
+    async def replace(self, kind, body):
+        return await self._send(self._api.replace, kind, body)
+
+
+class Candidate:
+    def __init__(self, client, namespace, name, timing=SHORT):
+        self.link = Cut(client)
+        self.started = []
+        self.elector = Elector(
+            namespace,
+            "operator",
+            identity=name,
+            timing=timing,
+            on_started=lambda: self.started.append(boot_clock()),
+        )
+        self.task = asyncio.create_task(self.elector.run(self.link))
+
+    @property
+    def may_write(self):
+        try:
+            self.elector.guard()
+        except NotLeader:
+            return False
+        return True
+
+
+@pytest.fixture
+async def client(cluster):
+    async with Client(load(str(cluster.kubeconfig)), user_agent="test-lease") as made:
+        yield made
+
+
+@pytest.fixture
+async def join(client, namespace):
+    """Adds candidates for this test's Lease; all are gone at its end."""
+    made = []
+
+    def join(name, **options):
+        made.append(Candidate(options.pop("client", client), namespace, name, **options))
+        return made[-1]
+
+    yield join
+    for candidate in made:
+        candidate.link.open.set()
+        candidate.task.cancel()
+        await asyncio.gather(candidate.task, *candidate.link.late, return_exceptions=True)
+
+
+async def until(condition, *several):
+    """Wait for it; meanwhile never may two of the candidates write."""
+    async with asyncio.timeout(PATIENCE):
+        while not condition():
+            assert sum(candidate.may_write for candidate in several) <= 1, "two leaders"
+            await asyncio.sleep(0.01)
+
+
+async def record(client, namespace):
+    lease = await client.get(LEASE, namespace, "operator")
+    return lease["spec"]
+
+
+async def test_of_several_one_leads_and_a_crashed_one_is_followed(join, client, namespace):
+    several = [join(name) for name in "abc"]
+    await until(lambda: any(each.started for each in several), *several)
+    (first,) = (each for each in several if each.started)
+    rest = [each for each in several if each is not first]
+    await until(lambda: all(each.elector.holder for each in rest), *several)
+    first.task.cancel()
+    await until(lambda: any(each.started for each in rest), *several)
+    (second,) = (each for each in rest if each.started)
+    spec = await record(client, namespace)
+    assert spec["holderIdentity"] == second.elector.identity
+    assert spec["leaseTransitions"] == 1
+
+
+async def test_a_stopped_leader_hands_over(join, client, namespace):
+    a = join("a")
+    await until(lambda: a.started)
+    a.elector.stop()
+    assert await a.task == ""
+    spec = await record(client, namespace)
+    assert spec["holderIdentity"] == ""
+    assert spec["leaseDurationSeconds"] == 1
+    b = join("b")
+    await until(lambda: b.started, a, b)
+    assert (await record(client, namespace))["leaseTransitions"] == 1
+
+
+@pytest.mark.parametrize("stopped", [False, True], ids=["left_alone", "stopped_as_it_heals"])
+async def test_an_old_leader_that_heals_after_a_takeover_leaves_the_lease_alone(
+    join, client, namespace, stopped
+):
+    a = join("a")
+    await until(lambda: a.started)
+    b, c = join("b"), join("c")
+    await until(lambda: "a" == b.elector.holder == c.elector.holder, a, b, c)
+    a.link.open.clear()
+    await until(lambda: b.started or c.started, a, b, c)
+    second, third = (b, c) if b.started else (c, b)
+    a.link.open.set()
+    if stopped:
+        a.elector.stop()
+    assert await a.task, "lost"
+    versions = set()
+    async with asyncio.timeout(PATIENCE):
+        while len(versions) < 10:  # ten renewals of the second later
+            lease = await client.get(LEASE, namespace, "operator")
+            assert lease["spec"]["holderIdentity"] == second.elector.identity
+            assert not third.started
+            assert sum(each.may_write for each in (a, b, c)) <= 1
+            versions.add(lease["metadata"]["resourceVersion"])
+            await asyncio.sleep(0.05)
+    assert not second.task.done()
+
+
+async def test_a_lease_taken_by_hand_is_lost_and_not_released(join, client, namespace):
+    a = join("a")
+    await until(lambda: a.started)
+    patch = {"spec": {"holderIdentity": "somebody"}}
+    await client.patch(
+        LEASE, namespace, "operator", patch, content_type="application/merge-patch+json"
+    )
+    assert await a.task == "taken by somebody"
+    assert (await record(client, namespace))["holderIdentity"] == "somebody"
+
+
+async def test_a_deleted_lease_is_made_again_by_its_holder(join, client, namespace):
+    a = join("a")
+    await until(lambda: a.started)
+    b = join("b")
+    await until(lambda: b.elector.holder == "a", a, b)
+    uid = ""
+    for _ in range(5):
+        lease = await client.get(LEASE, namespace, "operator")
+        uid = lease["metadata"]["uid"]
+        await client.delete(LEASE, namespace, "operator", uid=uid)
+        async with asyncio.timeout(PATIENCE):
+            while (lease := await client.get(LEASE, namespace, "operator")) is None:  # noqa: ASYNC110
+                await asyncio.sleep(0.05)
+        assert lease["metadata"]["uid"] != uid
+        assert lease["spec"]["holderIdentity"] == "a"
+    assert not b.started
+    assert not a.task.done()
+
+
+async def test_without_the_right_it_says_so_once_and_leads_when_the_right_is_given(
+    join, cluster, namespace
+):
+    account = load(str(cluster.service_account_kubeconfig(namespace, "default")))
+    async with Client(account, user_agent="test-lease") as poor:
+        with capture_logs() as lines:
+            a = join("a", client=poor)
+            await until(lambda: len(a.link.late) >= 3, a)  # as many requests, all refused
+            cluster.kubectl(
+                "create", "role", "lease", "-n", namespace,
+                "--verb=get,create,update", "--resource=leases.coordination.k8s.io",
+            )  # fmt: skip
+            cluster.kubectl(
+                "create", "rolebinding", "lease", "-n", namespace,
+                "--role=lease", f"--serviceaccount={namespace}:default",
+            )  # fmt: skip
+            await until(lambda: a.started)
+        (failure,) = (line for line in lines if line["log_level"] == "error")
+        assert f"-n {namespace}" in failure["fix"]
+        a.elector.stop()
+        await a.task
+
+
+PROCESS = """
+    import asyncio, sys
+    from reconciler.api import NotLeader
+    from reconciler.client import Client
+    from reconciler.kubeconfig import load
+    from reconciler.leader import LeaderThread
+    from reconciler.lease import Timing, boot_clock
+    from reconciler.logs import configure
+
+    async def main(kubeconfig, namespace):
+        configure()
+        cluster, lost = load(kubeconfig), asyncio.Event()
+        leader = LeaderThread(
+            namespace,
+            "operator",
+            lambda: Client(cluster, user_agent="test-lease"),
+            identity="process",
+            timing=Timing(lease=3, renew=2, retry=0.3),
+            on_lost=lambda reason: lost.set(),
+        )
+        leader.start()
+        while not lost.is_set():
+            sent = boot_clock()
+            try:
+                leader.guard()
+                print(sent, flush=True)  # this is the write
+            except NotLeader:
+                pass
+            await asyncio.sleep(0.001)
+        await leader.stop()
+
+    asyncio.run(main(*sys.argv[1:]))
+"""
+
+
+async def test_a_process_stopped_for_longer_than_its_lease_writes_nothing_when_it_wakes(
+    join, cluster, client, namespace
+):
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-c", textwrap.dedent(PROCESS), str(cluster.kubeconfig), namespace,
+        stdout=asyncio.subprocess.PIPE,
+    )  # fmt: skip
+    try:
+        assert process.stdout is not None
+        async with asyncio.timeout(PATIENCE):
+            await process.stdout.readline()
+        process.send_signal(signal.SIGSTOP)
+        b = join("b")
+        await until(lambda: b.started)
+        taken = b.started[0]
+        process.send_signal(signal.SIGCONT)
+        async with asyncio.timeout(PATIENCE):
+            output, _ = await process.communicate()
+        assert process.returncode == 0
+        assert all(float(line) < taken for line in output.split())
+        assert (await record(client, namespace))["holderIdentity"] == "b"
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            process.kill()
+        await process.wait()
+
+
+async def test_the_record_is_what_other_tools_expect(join, client, namespace):
+    a = join("a")
+    await until(lambda: a.started)
+    spec = await record(client, namespace)
+    assert datetime.fromisoformat(spec["renewTime"]) <= datetime.now(UTC)
+    assert set(spec) == {
+        "acquireTime", "holderIdentity", "leaseDurationSeconds", "leaseTransitions", "renewTime",
+    }  # fmt: skip
