@@ -14,11 +14,14 @@ import secrets
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
+from typing import Any
 
 import pytest
 from filelock import FileLock
 
 import devcluster
+from cluster import scenarios
+from cluster.operator_process import Objects, OperatorProcess, install
 from devcluster import Cluster
 from devcluster.api import ApiError
 
@@ -72,3 +75,61 @@ def own_cluster() -> Iterator[Callable[..., Cluster]]:
     """Starts control planes of this test's own, with the arguments of `devcluster.start`."""
     with ExitStack() as stack:
         yield lambda **options: stack.enter_context(devcluster.start(**options))
+
+
+@pytest.fixture(scope="session")
+def gati_cluster(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Cluster:
+    """The control plane of this run with the CRDs and the rights that Gati ships."""
+    folder = run_folder(tmp_path_factory)
+    done = folder / "gati-installed"
+    with FileLock(folder / "gati.lock"):
+        if not done.exists():
+            install(cluster)
+            done.touch()
+    return cluster
+
+
+@pytest.fixture
+def objects(gati_cluster: Cluster, namespace: str) -> Objects:
+    """The objects of this test's namespace."""
+    return Objects(gati_cluster, namespace)
+
+
+@pytest.fixture
+def operators(tmp_path: Path) -> Iterator[Callable[..., OperatorProcess]]:
+    """Makes operators, with the arguments of `OperatorProcess` but the log.
+
+    At the end each must stop in order, and no log may hold a token or a bug's traceback.
+    """
+    made: list[OperatorProcess] = []
+
+    def make(cluster: Cluster, namespace: str, **options: Any) -> OperatorProcess:
+        log = tmp_path / f"operator-{len(made)}.log"
+        made.append(OperatorProcess(cluster, namespace, log, **options))
+        return made[-1]
+
+    yield make
+    ends = [operator.terminate() for operator in made if operator.running]
+    for operator in made:
+        text = operator.log.read_text("utf-8") if operator.log.exists() else ""
+        assert operator.token not in text
+        assert "Bearer" not in text
+        assert "Traceback" not in text, text
+    assert ends == [0] * len(ends)
+
+
+@pytest.fixture
+def operator(
+    operators: Callable[..., OperatorProcess], gati_cluster: Cluster, namespace: str
+) -> OperatorProcess:
+    """The operator, ready and at work in this test's namespace."""
+    made = operators(gati_cluster, namespace)
+    made.run()
+    return made
+
+
+def pytest_collection_modifyitems() -> None:
+    """A scenario without a test stops the run before it begins."""
+    found = scenarios.problems()
+    if found:
+        raise pytest.UsageError("the table of scenarios is not complete:\n" + "\n".join(found))
