@@ -164,7 +164,7 @@ def test_a_build_makes_each_program_once_and_drops_its_caches(go: FakeGo) -> Non
         *(target.name for target in TARGETS),
     }
     assert not folder.with_suffix(".work").exists()
-    assert "build kube-apiserver done in 0s" in text.getvalue()
+    assert "build kube-apiserver done in " in text.getvalue()
     binaries.build(shown)
     assert len(go.built()) == len(TARGETS)
 
@@ -239,5 +239,5 @@ def test_a_failed_step_is_not_called_done() -> None:
     shown, text = silent()
     with pytest.raises(RuntimeError), shown.step("work"):
         raise RuntimeError
-    assert "work failed after 0s" in text.getvalue()
+    assert "work failed after " in text.getvalue()
     assert "done" not in text.getvalue()
