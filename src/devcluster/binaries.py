@@ -17,7 +17,7 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 from .errors import DevclusterError
-from .leash import leashed, leashed_environment
+from .leash import leashed
 from .paths import cache_root
 from .pins import GO_MODULE, TARGETS, Target, build_command, build_environment, digest
 from .progress import Progress, Step
@@ -136,7 +136,7 @@ def build_one(go: Path, target: Target, folder: Path, work: Path, progress: Prog
     part = folder / f"{target.name}.part"
     log = folder / f"{target.name}.log"
     environment = build_environment(
-        leashed_environment(dict(os.environ)),
+        dict(os.environ),
         go=go,
         module_cache=work / "modules",
         build_cache=work / "build",

@@ -1,4 +1,4 @@
-"""Runs one program that dies with its parent: `python -m devcluster.leash PROGRAM ARGUMENT...`.
+"""Runs one program that dies with its parent: `python leash.py PROGRAM ARGUMENT...`.
 
 For a child that its parent waits for (a build). On Linux the kernel sends the signal; elsewhere
 the program simply runs. A cluster's processes are watched by `keeper` instead, because the signal
@@ -18,7 +18,8 @@ PR_SET_PDEATHSIG = 1
 
 def leashed(command: list[str]) -> list[str]:
     """The argv that runs `command` so that it dies with the process that starts it."""
-    return [sys.executable, "-m", "devcluster.leash", *command]
+    # As a file, isolated: it needs nothing of the package, whose import takes longer than its work.
+    return [sys.executable, "-I", "-S", str(Path(__file__).resolve()), *command]
 
 
 def leashed_environment(environment: dict[str, str]) -> dict[str, str]:
