@@ -220,6 +220,8 @@ class Runtime:
         elif old is None or _told(old) != _told(new):
             # A user who changes an object is not made to wait for the backoff of its old state.
             self.queue.forget(key)
+            self.queue.add(key)
+        elif old.get("status") != new.get("status"):
             self._wake(key)
 
     def _child_changed(
@@ -258,7 +260,7 @@ class Runtime:
             self._needs.pop(key, None)
 
     def _wake(self, key: Key) -> None:
-        """Look at the key again, unless its own pass is what caused the change."""
+        """Look at the key again, unless the change is an answer to its own pass."""
         if key != _current.get():
             self.queue.add(key)
 
@@ -369,7 +371,11 @@ def _remove(stores: Mapping[str, Store], kind: Kind, obj: Object) -> None:
 
 
 def _told(parent: Object) -> list[Any]:
-    """What of a parent is somebody's word to us; status counts, so that a wiped one comes back."""
+    """What of a parent is somebody's word to us.
+
+    The answer to our own status write can bring it too, before the watch does: an edit that came
+    in between. The watch's frame of that edit is then older than the cache, and wakes nobody.
+    """
     metadata = parent["metadata"]
     names = ("uid", "generation", "labels", "annotations", "deletionTimestamp")
-    return [*(metadata.get(name) for name in names), parent.get("status")]
+    return [metadata.get(name) for name in names]

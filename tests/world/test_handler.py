@@ -1,0 +1,374 @@
+"""The real loop and the real plan of a GatiHandler, under crashes, lost events and bad weather.
+
+Every property is one that a user of Kubernetes takes for granted: the end state depends on
+what is wanted and on nothing that happened on the way.
+"""
+
+import asyncio
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from gati import operator
+from gati.crds import crd_documents
+from gati.kinds import (
+    CONFIG_MAP,
+    DEPLOYMENT,
+    GATI_HANDLER,
+    HORIZONTAL_POD_AUTOSCALER,
+    POD_DISRUPTION_BUDGET,
+    SERVICE,
+)
+from reconciler.api import ApiError, Unreachable
+from reconciler.status import find
+from world.world import World, end_state
+
+pytestmark = pytest.mark.looptime
+
+CHILDREN = (CONFIG_MAP, DEPLOYMENT, SERVICE, HORIZONTAL_POD_AUTOSCALER, POD_DISRUPTION_BUDGET)
+
+
+def handler(name="users", **spec):
+    return {
+        "apiVersion": "gati.dev/v1",
+        "kind": "GatiHandler",
+        "metadata": {"name": name},
+        "spec": {"path": "/users", "version": "1.0.0", "image": "users:1", "replicas": 2, **spec},
+    }
+
+
+def options(**more):
+    controllers = operator.controllers(operator.Settings())
+    return {"controllers": controllers, "crds": crd_documents(), **more}
+
+
+def ready(world, name="users"):
+    return find(world.live(GATI_HANDLER, name), "Ready")
+
+
+async def life(world):
+    """The whole life of one handler, up to the point where it still exists."""
+    world.create(GATI_HANDLER, handler(config={"GREETING": "hello"}))
+    await world.settle()
+    world.edit(GATI_HANDLER, "users", {"spec": {"version": "1.1.0", "image": "users:2"}})
+    await world.settle()
+    scaling = {"enabled": True, "minReplicas": 2, "maxReplicas": 6}
+    world.edit(GATI_HANDLER, "users", {"spec": {"autoscaling": scaling, "config": None}})
+    await world.settle()
+    world.edit(GATI_HANDLER, "users", {"spec": {"autoscaling": None, "replicas": 3}})
+    await world.settle()
+
+
+async def test_a_handler_becomes_ready_with_few_writes_and_then_rests():
+    async with World(**options()) as world:
+        world.create(GATI_HANDLER, handler())
+        await world.settle()
+        assert ready(world)["status"] == "True"
+        made = [write for write in world.writes if write.kind != "Event"]
+        statuses = [write for write in made if write.subresource == "status"]
+        assert len(made) - len(statuses) == 3  # Deployment, Service, PodDisruptionBudget
+        assert len(statuses) <= 3
+        mark = world.mark()
+        await world.run_for(1200)
+        assert world.writes_since(mark, dry_runs=True) == []
+
+
+async def test_a_restart_writes_nothing():
+    async with World(**options()) as world:
+        await life(world)
+        mark = world.mark()
+        await world.restart()
+        await world.settle()
+        await world.run_for(600)
+        assert world.writes_since(mark, dry_runs=True) == []
+
+
+async def count_writes():
+    async with World(**options()) as world:
+        await life(world)
+        return len(world.writes_since(0))
+
+
+@pytest.mark.parametrize("when", ["before", "after"])
+async def test_a_crash_at_any_write_changes_nothing_in_the_end(when):
+    expected = await end_state(life, **options())
+    total = await count_writes()
+    assert total >= 12
+    for number in range(1, total + 1):
+        async with World(**options()) as world:
+            world.api.crash_after(number, when=when)
+
+            async def lives(world=world):
+                while True:
+                    await world.until(lambda: world.dead, limit=1e9)
+                    await world.restart()
+
+            reviver = asyncio.create_task(lives())
+            await life(world)
+            reviver.cancel()
+            await asyncio.gather(reviver, return_exceptions=True)
+            await world.settle()
+            assert objects(world.state()) == objects(expected), f"after a crash at write {number}"
+
+
+def objects(state):
+    """All but Events, which tell of what happened on the way."""
+    return {key: obj for key, obj in state.items() if key[0] != "Event"}
+
+
+async def test_an_edit_that_comes_between_a_pass_and_its_status_write_is_not_lost():
+    async with World(**options()) as world:
+        world.api.delay(1.0, verb="apply", kind=GATI_HANDLER)
+        world.create(GATI_HANDLER, handler())
+        await world.until(lambda: world.get(DEPLOYMENT, "handler-users"))
+        # The status write is under way, and will bring this edit back before the watch does.
+        world.api.hold_events(GATI_HANDLER)
+        world.edit(GATI_HANDLER, "users", {"spec": {"image": "users:2"}})
+        await world.run_for(3)
+        world.api.release_events(GATI_HANDLER)
+        await world.settle()
+        containers = world.live(DEPLOYMENT, "handler-users")["spec"]["template"]["spec"]
+        assert containers["containers"][0]["image"] == "users:2"
+
+
+@given(
+    gone=st.sets(st.integers(0, 60), max_size=12),
+    seed=st.integers(0, 100),
+)
+@settings(
+    max_examples=12, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+def test_lost_events_and_ended_watches_change_nothing_in_the_end(gone, seed):
+    async def run():
+        expected = await end_state(life, **options())
+        async with World(**options(seed=seed)) as world:
+            counted = 0
+
+            def lose(_kind, _event):
+                nonlocal counted
+                counted += 1
+                return counted in gone
+
+            world.api.drop_events(lose)
+            await life(world)
+            world.api.drop_events(None)
+            world.server.compact()
+            world.api.end_watches()
+            await world.settle(quiet=40)
+            assert objects(world.state()) == objects(expected)
+
+    fresh_loop(run)
+
+
+def fresh_loop(run):
+    """Run a coroutine on a fake-time loop of its own: Hypothesis calls a test many times."""
+    import looptime
+
+    class Policy(asyncio.DefaultEventLoopPolicy):
+        pass
+
+    cls = looptime.make_event_loop_class(asyncio.SelectorEventLoop)
+    loop = cls(start=0, end=None, idle_timeout=None)
+    loop.setup_looptime(_enabled=True, start=0)
+    try:
+        loop.run_until_complete(run())
+    finally:
+        loop.close()
+
+
+@pytest.mark.parametrize("kind", CHILDREN, ids=str)
+async def test_a_child_deleted_by_hand_comes_back(kind):
+    async with World(**options()) as world:
+        scaling = {"enabled": True, "minReplicas": 2, "maxReplicas": 6}
+        world.create(GATI_HANDLER, handler(autoscaling=scaling, config={"A": "b"}))
+        await world.settle()
+        before = world.live(kind, "handler-users")["metadata"]["uid"]
+        world.delete(kind, "handler-users")
+        await world.settle()
+        assert world.live(kind, "handler-users")["metadata"]["uid"] != before
+        assert ready(world)["status"] == "True"
+
+
+async def test_a_deleted_handler_leaves_nothing_and_nothing_comes_back():
+    async with World(**options()) as world:
+        world.create(GATI_HANDLER, handler(config={"A": "b"}))
+        await world.settle()
+        mark = world.mark()
+        world.delete(GATI_HANDLER, "users")
+        await world.settle()
+        for kind in CHILDREN:
+            assert world.all(kind, "default") == []
+        assert world.writes_since(mark) == []
+
+
+async def test_a_handler_deleted_while_its_writes_fail_leaves_nothing():
+    async with World(**options()) as world:
+        world.api.fail_next("apply", SERVICE, ApiError(500, "InternalError", "no"), times=1000)
+        world.create(GATI_HANDLER, handler())
+        await world.run_for(30)
+        world.delete(GATI_HANDLER, "users")
+        await world.run_for(3)
+        world.api.fail_next("apply", SERVICE, ApiError(500, "InternalError", "no"), times=0)
+        await world.settle()
+        for kind in CHILDREN:
+            assert world.all(kind, "default") == []
+
+
+async def test_a_delete_of_a_child_seen_before_that_of_its_handler_makes_no_new_child():
+    async with World(**options()) as world:
+        world.create(GATI_HANDLER, handler())
+        await world.settle()
+        world.api.hold_events(GATI_HANDLER)
+        mark = world.mark()
+        world.delete(GATI_HANDLER, "users")
+        await world.settle()
+        world.api.release_events(GATI_HANDLER)
+        await world.settle()
+        assert [write for write in world.writes_since(mark) if write.verb == "apply"] == []
+
+
+async def test_a_wiped_status_comes_back_the_same():
+    async with World(**options()) as world:
+        world.create(GATI_HANDLER, handler())
+        await world.settle()
+        before = world.state()
+        world.server.patch(
+            GATI_HANDLER,
+            "default",
+            "users",
+            {"status": None},
+            "kubectl-edit",
+            content_type="application/merge-patch+json",
+            subresource="status",
+        )
+        await world.settle()
+        assert objects(world.state()) == objects(before)
+
+
+async def test_a_poisoned_handler_does_not_delay_the_others():
+    async with World(**options()) as world:
+        world.create(GATI_HANDLER, handler("poisoned"))
+        await world.settle()
+        broken = ApiError(500, "InternalError", "poison")
+        world.api.mutating_webhook = poison(broken)
+        world.edit(GATI_HANDLER, "poisoned", {"spec": {"image": "poison:1"}})
+        await world.run_for(5)
+        for number in range(10):
+            world.create(GATI_HANDLER, handler(f"h{number}"))
+        await world.run_for(10)
+        assert all(ready(world, f"h{number}")["status"] == "True" for number in range(10))
+        assert "poison" in find(world.live(GATI_HANDLER, "poisoned"), "Ready")["message"]
+
+
+def poison(error):
+    def webhook(kind, obj):
+        if kind == DEPLOYMENT and "poison:1" in str(obj):
+            raise error
+        return obj
+
+    return webhook
+
+
+async def test_what_was_deleted_during_a_watch_gap_is_noticed():
+    async with World(**options()) as world:
+        world.create(GATI_HANDLER, handler())
+        await world.settle()
+        world.api.partition("silent")
+        world.delete(SERVICE, "handler-users")
+        await world.run_for(5)
+        world.server.compact()
+        world.api.heal()
+        world.api.end_watches()
+        await world.settle(quiet=40)
+        assert world.get(SERVICE, "handler-users") is not None
+
+
+async def test_a_kind_that_is_not_served_is_waited_for_and_heals_alone():
+    async with World(**options()) as world:
+        world.api.unserve(POD_DISRUPTION_BUDGET)
+        await world.restart()
+        world.api.unserve(POD_DISRUPTION_BUDGET)
+        world.create(GATI_HANDLER, handler())
+        await world.run_for(60)
+        assert world.get(DEPLOYMENT, "handler-users") is None
+        assert any("poddisruptionbudgets" in line for line in world.operator.not_ready())
+        world.api.serve(POD_DISRUPTION_BUDGET)
+        await world.run_for(60)
+        assert ready(world)["status"] == "True"
+
+
+async def test_a_right_taken_away_at_run_time_stops_only_what_needs_it():
+    async with World(**options()) as world:
+        world.create(GATI_HANDLER, handler())
+        await world.settle()
+        world.api.refuse(SERVICE)
+        world.api.end_watches()
+        await world.run_for(60)
+        assert any("forbidden" in line for line in world.operator.not_ready())
+        world.api.allow(SERVICE)
+        world.delete(SERVICE, "handler-users")
+        await world.run_for(90)
+        assert world.operator.not_ready() == []
+        assert world.get(SERVICE, "handler-users") is not None
+
+
+async def test_a_changed_configmap_of_the_users_rolls_the_pods():
+    async with World(**options()) as world:
+        theirs = {"metadata": {"name": "settings"}, "data": {"A": "1"}}
+        world.create(CONFIG_MAP, {"apiVersion": "v1", "kind": "ConfigMap", **theirs})
+        world.create(GATI_HANDLER, handler(envFrom=[{"configMapRef": {"name": "settings"}}]))
+        await world.settle()
+        before = world.live(DEPLOYMENT, "handler-users")["spec"]["template"]
+        mark = world.mark()
+        world.edit(CONFIG_MAP, "settings", {"data": {"A": "2"}})
+        await world.settle()
+        assert world.live(DEPLOYMENT, "handler-users")["spec"]["template"] != before
+        assert not [w for w in world.writes_since(mark) if w.kind == "ConfigMap"]
+
+
+async def test_lost_answers_change_nothing_in_the_end():
+    expected = await end_state(life, **options())
+    async with World(**options()) as world:
+        for _ in range(3):
+            world.api.fail_next("apply", None, Unreachable("cut"), when="after")
+        await life(world)
+        await world.settle(quiet=40)
+        assert objects(world.state()) == objects(expected)
+
+
+async def test_a_suspended_handler_is_not_repaired_and_says_so():
+    async with World(**options()) as world:
+        world.create(GATI_HANDLER, handler())
+        await world.settle()
+        world.edit(GATI_HANDLER, "users", {"spec": {"suspend": True}})
+        await world.settle()
+        mark = world.mark()
+        world.delete(SERVICE, "handler-users")
+        world.edit(GATI_HANDLER, "users", {"spec": {"image": "users:9"}})
+        await world.settle()
+        assert world.get(SERVICE, "handler-users") is None
+        assert {write.subresource for write in world.writes_since(mark)} <= {"status"}
+        assert world.live(GATI_HANDLER, "users")["status"]["phase"] == "Suspended"
+        world.edit(GATI_HANDLER, "users", {"spec": {"suspend": None}})
+        await world.settle()
+        assert world.get(SERVICE, "handler-users") is not None
+
+
+async def test_replicas_never_dip_when_an_autoscaler_takes_over():
+    async with World(**options()) as world:
+        world.create(GATI_HANDLER, handler(replicas=5))
+        await world.settle()
+        seen = []
+        scaling = {"enabled": True, "minReplicas": 2, "maxReplicas": 9}
+        world.edit(GATI_HANDLER, "users", {"spec": {"autoscaling": scaling}})
+
+        async def look():
+            while True:
+                seen.append(world.live(DEPLOYMENT, "handler-users")["spec"]["replicas"])
+                await asyncio.sleep(0.01)
+
+        looking = asyncio.create_task(look())
+        await world.settle()
+        looking.cancel()
+        assert min(seen) == 5
