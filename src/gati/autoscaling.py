@@ -23,19 +23,24 @@ class Scaling:
     """Who scales, and between which bounds. ``autoscaler`` names the one that does, or is empty.
 
     ``foreign`` says that it is a user's own. ``floor`` is the least number of replicas that is
-    acceptable.
+    acceptable; with ``to_zero`` the autoscaler may also stop them all, and start them again.
     """
 
     floor: int
     initial: int
     autoscaler: str = ""
     foreign: bool = False
+    to_zero: bool = False
 
     def replicas(self, live: int | None) -> int | None:
         """Replicas to write, where ``live`` are on the Deployment now; None leaves them alone."""
         if not self.autoscaler or live is None:
             return self.initial
-        return self.floor if live < 1 else None
+        return self.floor if live < 1 and not self.to_zero else None
+
+    def least(self, live: int) -> int:
+        """The floor, where the Deployment asks for ``live`` replicas now."""
+        return 0 if self.to_zero and live < 1 else self.floor
 
 
 def parse_autoscaling(fields: Fields) -> Autoscaling | None:
@@ -66,7 +71,8 @@ def scaling(spec: HandlerSpec, workload: str, autoscalers: Iterable[Object]) -> 
     if foreign is not None:
         low, high = bounds(foreign)
         initial = max(low, min(high, spec.replicas))
-        return Scaling(low, initial, foreign["metadata"]["name"], foreign=True)
+        name, to_zero = foreign["metadata"]["name"], _scales_to_zero(foreign)
+        return Scaling(low, initial, name, foreign=True, to_zero=to_zero)
     if spec.autoscaling is not None:
         low, high = spec.autoscaling.min_replicas, spec.autoscaling.max_replicas
         return Scaling(low, max(low, min(high, spec.replicas)), workload)
@@ -102,6 +108,12 @@ def autoscaler_spec(autoscaling: Autoscaling, workload: str) -> JsonObject:
         "maxReplicas": autoscaling.max_replicas,
         "metrics": [{"type": "Resource", "resource": {"name": "cpu", "target": aim}}],
     }
+
+
+def _scales_to_zero(autoscaler: Object) -> bool:
+    """KEDA stops the pods of an idle target itself; the autoscaler it made knows nothing of it."""
+    controller = controller_of(autoscaler)
+    return controller is not None and controller.get("kind") == "ScaledObject"
 
 
 def _of_a_handler(autoscaler: Object) -> bool:

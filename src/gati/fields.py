@@ -34,6 +34,9 @@ class Fields:
             return cls({}, path)
         if not isinstance(value, Mapping):
             raise Invalid(path, f"must be an object, not {_named(value)}")
+        for key in value:
+            if not isinstance(key, str):
+                raise Invalid(path, f"has the key {key}: write it in quotes")
         return cls(value, path)
 
     def at(self, name: str) -> str:

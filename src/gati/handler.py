@@ -150,7 +150,7 @@ class HandlerController:
         scale = scaling(spec, workload, _needed(seen, HORIZONTAL_POD_AUTOSCALER))
         problem = pod_problems.worst(_needed(seen, POD))
         observed = observe(live)
-        verdict = judge(observed, scale.floor, problem)
+        verdict = judge(observed, scale.least(observed.desired), problem)
         blocked = obstacle(seen, spec.name)
         if blocked is not None:
             verdict = replace(blocked, serving=verdict.serving)

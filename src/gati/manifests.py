@@ -86,7 +86,11 @@ def pod_disruption_budget(spec: HandlerSpec) -> JsonObject:
 
 
 def complete(kind: Kind, parent: Object, spec: HandlerSpec, content: Mapping[str, Any]) -> Object:
-    """The whole object: content, name, labels and owner. Only a Deployment shows the version."""
+    """The whole object: content, name, labels and owner.
+
+    The version stands only on the Deployment, so that a new one writes nothing else; the path
+    stands on the Service, where a router looks, and rolls no pod.
+    """
     metadata: JsonObject = {
         "name": names.workload(spec.name),
         "namespace": spec.namespace,
@@ -96,4 +100,6 @@ def complete(kind: Kind, parent: Object, spec: HandlerSpec, content: Mapping[str
     if kind.kind == "Deployment":
         metadata["labels"] |= names.version_labels(spec.version)
         metadata["annotations"] = names.version_annotations(spec.name, spec.version)
+    if kind.kind == "Service":
+        metadata["annotations"] = {names.PATH: spec.path}
     return {"apiVersion": kind.api_version, "kind": kind.kind, "metadata": metadata, **content}

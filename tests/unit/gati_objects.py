@@ -1,0 +1,126 @@
+"""Handlers, Deployments and pods for the tests of the Gati domain, as the API would return them."""
+
+from datetime import UTC, datetime
+from typing import Any
+
+from gati.handler import HandlerController
+from gati.kinds import DEPLOYMENT, HORIZONTAL_POD_AUTOSCALER, POD
+from reconciler.model import Need, Object, Plan, Seen
+
+NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
+IMAGE = "registry.example/users:v1"
+
+
+def handler(name: str = "users", *, generation: int = 1, **spec: Any) -> Object:
+    """A GatiHandler with a path and an image, unless ``spec`` says otherwise (None: absent)."""
+    merged = {"path": "/users", "image": IMAGE, "replicas": 3} | spec
+    return {
+        "apiVersion": "gati.dev/v1",
+        "kind": "GatiHandler",
+        "metadata": {
+            "name": name,
+            "namespace": "shop",
+            "uid": f"uid-of-{name}",
+            "generation": generation,
+        },
+        "spec": {key: value for key, value in merged.items() if value is not None},
+    }
+
+
+def live_deployment(
+    parent: Object,
+    *,
+    replicas: int = 3,
+    updated: int | None = None,
+    available: int | None = None,
+    total: int | None = None,
+    current: bool = True,
+    conditions: tuple[Object, ...] = (),
+    seen: Seen | None = None,
+) -> Object:
+    """The Deployment that the plan of the parent makes, with a status."""
+    plan = HandlerController(default_image=IMAGE).plan(parent, seen or Seen(), NOW)
+    body = next(child.body for child in plan.children or () if child.kind == DEPLOYMENT)
+    metadata = body["metadata"] | {"uid": "d", "generation": 2, "resourceVersion": "7"}
+    total = replicas if total is None else total
+    status = {
+        "observedGeneration": 2 if current else 1,
+        "replicas": total,
+        "updatedReplicas": total if updated is None else updated,
+        "readyReplicas": replicas if available is None else available,
+        "availableReplicas": replicas if available is None else available,
+        "conditions": list(conditions),
+    }
+    return body | {
+        "metadata": metadata,
+        "spec": body["spec"] | {"replicas": replicas},
+        "status": status,
+    }
+
+
+def condition(type_: str, status: str, reason: str, message: str = "") -> Object:
+    """One condition of a Deployment or a pod."""
+    return {"type": type_, "status": status, "reason": reason, "message": message}
+
+
+def seeing(deployment: Object | None, *objects: Object, **seen: Any) -> Seen:
+    """What is seen of a handler: its Deployment, and pods and autoscalers beside it."""
+    children = {}
+    if deployment is not None:
+        children["Deployment", deployment["metadata"]["name"]] = deployment
+    kinds = {"Pod": POD, "HorizontalPodAutoscaler": HORIZONTAL_POD_AUTOSCALER}
+    needed: dict[Need, tuple[Object, ...]] = {}
+    for obj in objects:
+        need = Need(kinds[obj["kind"]], "shop", index="handler-users")
+        needed[need] = (*needed.get(need, ()), obj)
+    return Seen(children=children, needed=needed, **seen)
+
+
+def autoscaler(name: str = "mine", low: int = 2, high: int = 6, **metadata: Any) -> Object:
+    """A user's own HorizontalPodAutoscaler on the Deployment of the handler ``users``."""
+    target = {"apiVersion": "apps/v1", "kind": "Deployment", "name": "handler-users"}
+    return {
+        "apiVersion": "autoscaling/v2",
+        "kind": "HorizontalPodAutoscaler",
+        "metadata": {"name": name, "namespace": "shop"} | metadata,
+        "spec": {"scaleTargetRef": target, "minReplicas": low, "maxReplicas": high},
+    }
+
+
+def pod(status: Object, name: str = "handler-users-7d9f8-x2k4p", **metadata: Any) -> Object:
+    """A pod of the handler ``users`` with that status."""
+    labels = {"gati.dev/workload": "handler-users", "gati.dev/handler": "users"}
+    base = {"name": name, "namespace": "shop", "uid": "p", "resourceVersion": "9", "labels": labels}
+    return {"apiVersion": "v1", "kind": "Pod", "metadata": base | metadata, "status": status}
+
+
+def waiting(reason: str, message: str = "", **container: Any) -> Object:
+    """The status of a pod whose container waits for that reason."""
+    state = {"waiting": {"reason": reason, "message": message}}
+    one = {"name": "handler", "image": IMAGE, "ready": False, "restartCount": 0, "state": state}
+    return {"phase": "Pending", "containerStatuses": [one | container]}
+
+
+def plan(parent: Object, seen: Seen | None = None, **settings: Any) -> Plan:
+    """The plan for the parent at the tests' own time."""
+    return HandlerController(**settings).plan(parent, seen or Seen(), NOW)
+
+
+def child(of: Plan, kind: str) -> Object:
+    """The wanted child of that kind; KeyError where there is none."""
+    return {one.kind.kind: one.body for one in of.children or ()}[kind]
+
+
+def kinds(of: Plan) -> list[str]:
+    """The kinds of the wanted children, in order."""
+    return [one.kind.kind for one in of.children or ()]
+
+
+def conditions_of(of: Plan) -> dict[str, tuple[str, str]]:
+    """(status, reason) of each condition by its type."""
+    return {one["type"]: (one["status"], one["reason"]) for one in of.status["conditions"]}
+
+
+def message(of: Plan, type_: str = "Ready") -> str:
+    """The message of the condition of that type."""
+    return next(one["message"] for one in of.status["conditions"] if one["type"] == type_)

@@ -1,0 +1,91 @@
+"""GatiModule and GatiVersion: accepted or not, and nothing else happens."""
+
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+import yaml
+
+from gati.module import ModuleController, parse_module
+from gati.operator import Settings, controllers
+from gati.spec import Invalid
+from gati.version import VersionController, parse_version
+from reconciler.model import Seen
+
+NOW = datetime(2026, 1, 2, tzinfo=UTC)
+EXAMPLES = Path(__file__).parents[2] / "examples"
+MODULE = {"moduleName": "db", "moduleType": "node", "runtime": "node:20", "image": "i"}
+
+
+def wrapped(spec):
+    return {"metadata": {"name": "x", "namespace": "n", "uid": "u", "generation": 4}, "spec": spec}
+
+
+def accepted(controller, spec):
+    made = controller.plan(wrapped(spec), Seen(), NOW)
+    assert made.children is None
+    (condition,) = made.status["conditions"]
+    assert made.status["observedGeneration"] == condition["observedGeneration"] == 4
+    return condition["type"], condition["status"], condition["reason"]
+
+
+@pytest.mark.parametrize("sample", ["gati-v1.yaml", "gati-v1alpha1.yaml"])
+def test_the_samples_are_accepted(sample):
+    by_kind = {one.kind.kind: one for one in controllers(Settings(default_image="i"))}
+    for obj in yaml.safe_load_all((EXAMPLES / sample).read_text()):
+        if obj["kind"] != "GatiHandler":
+            result = accepted(by_kind[obj["kind"]], obj["spec"])
+            assert result == ("Accepted", "True", "AcceptedNotManaged")
+
+
+def test_nothing_is_looked_at_beside_a_module_or_a_version():
+    for controller in (ModuleController(), VersionController()):
+        assert controller.needs(wrapped({})) == ()
+        assert controller.watches == ()
+
+
+REFUSED_MODULES = [
+    (None, "spec"),
+    (MODULE | {"moduleName": None}, "spec.moduleName"),
+    (MODULE | {"moduleType": "jar"}, "spec.moduleType"),
+    (MODULE | {"port": 99999}, "spec.port"),
+    (MODULE | {"capabilities": ["network", 3]}, "spec.capabilities[1]"),
+]
+
+
+@pytest.mark.parametrize(("spec", "path"), REFUSED_MODULES)
+def test_a_module_that_makes_no_sense_is_not_accepted(spec, path):
+    with pytest.raises(Invalid) as refusal:
+        parse_module(wrapped(spec))
+    assert refusal.value.path == path
+    assert accepted(ModuleController(), spec) == ("Accepted", "False", "InvalidSpec")
+
+
+REFUSED_VERSIONS = [
+    (None, "spec"),
+    ({"version": "1", "versionId": "1"}, "spec"),
+    ({"traffic": 101}, "spec.traffic"),
+    ({"routingWeight": -1}, "spec.routingWeight"),
+    ({"timestamp": "yesterday"}, "spec.timestamp"),
+    ({"timestamp": "2025-11-22T10:00:00"}, "spec.timestamp"),
+]
+
+
+@pytest.mark.parametrize(("spec", "path"), REFUSED_VERSIONS)
+def test_a_version_that_makes_no_sense_is_not_accepted(spec, path):
+    with pytest.raises(Invalid) as refusal:
+        parse_version(wrapped(spec))
+    assert refusal.value.path == path
+    assert accepted(VersionController(), spec) == ("Accepted", "False", "InvalidSpec")
+
+
+def test_both_spellings_of_a_version_parse_to_the_same():
+    old = parse_version(wrapped({"versionId": "v1", "routingWeight": 30, "breaking": False}))
+    assert old == parse_version(wrapped({"version": "v1", "traffic": 30}))
+
+
+def test_objects_of_another_operators_class_keep_their_status():
+    obj = wrapped(MODULE) | {"status": {"phase": "Accepted"}}
+    for controller in (ModuleController("blue"), VersionController("blue")):
+        made = controller.plan(obj, Seen(), NOW)
+        assert (made.status, made.children) == ({"phase": "Accepted"}, None)

@@ -1,0 +1,199 @@
+"""Is a handler ready, and if not, why: read off Deployments and pods."""
+
+import json
+
+import pytest
+from gati_objects import IMAGE, condition, handler, live_deployment, pod, waiting
+
+from gati import pod_problems
+from gati.pod_problems import Problem
+from gati.readiness import judge, observe
+
+QUOTA = "exceeded quota: q, requested: pods=1, used: pods=1, limited: pods=1"
+LATE = condition("Progressing", "False", "ProgressDeadlineExceeded")
+
+VERDICTS = [
+    # what the Deployment shows, the floor, (ready, reason, stalled), message
+    ({}, 3, (True, "Ready", ""), "3 of 3 replicas ready"),
+    ({"available": 2}, 3, (False, "Progressing", ""), "2 of 3 replicas ready"),
+    ({"available": 2}, 2, (True, "Ready", ""), "2 of 3 replicas ready"),
+    ({"replicas": 10, "total": 4, "available": 2}, 2, (True, "Ready", ""), "2 of 10"),
+    ({"current": False}, 3, (False, "Progressing", ""), "waiting for the Deployment"),
+    ({"total": 4, "updated": 1}, 3, (False, "Progressing", ""), "rolling out, 1 of 3"),
+    ({"total": 4, "updated": 3}, 3, (False, "Progressing", ""), "rolling out, 3 of 3"),
+    ({"replicas": 0}, 0, (True, "ScaledToZero", ""), "no replica is asked for"),
+    ({"replicas": 0, "total": 1, "available": 1}, 0, (True, "ScaledToZero", ""), "no replica"),
+    ({"replicas": 3, "total": 1, "available": 1}, 3, (False, "Progressing", ""), "1 of 3"),
+    (
+        {"available": 0, "conditions": (LATE,)},
+        3,
+        (False, "ProgressDeadlineExceeded", "ProgressDeadlineExceeded"),
+        "no progress within",
+    ),
+    ({"available": 0, "conditions": (LATE,), "current": False}, 3, (False, "Progressing", ""), ""),
+    ({"conditions": (LATE,)}, 3, (True, "Ready", ""), "3 of 3"),
+]
+
+
+@pytest.mark.parametrize(("shown", "floor", "verdict", "text"), VERDICTS)
+def test_the_verdict_follows_from_the_deployment(shown, floor, verdict, text):
+    result = judge(observe(live_deployment(handler(), **shown)), floor, None)
+    assert (result.ready, result.reason, result.stalled) == verdict
+    assert text in result.message
+
+
+def test_without_a_deployment_nothing_is_ready():
+    assert not judge(observe(None), 0, None).ready
+
+
+def test_a_problem_of_pods_is_the_reason_and_stands_in_the_message():
+    problem = Problem("ImagePullBackOff", "the image x cannot be pulled")
+    result = judge(observe(live_deployment(handler(), available=1)), 3, problem)
+    assert result.reason == "ImagePullBackOff"
+    assert result.message == "1 of 3 replicas ready: the image x cannot be pulled"
+    assert result.stalled == ""
+
+
+def test_a_problem_does_not_make_a_ready_handler_unready():
+    problem = Problem("CrashLoopBackOff", "x")
+    assert judge(observe(live_deployment(handler(), replicas=5, available=4)), 2, problem).ready
+
+
+def test_a_deadline_names_the_cause_it_knows():
+    shown = live_deployment(handler(), available=0, conditions=(LATE,))
+    result = judge(observe(shown), 3, Problem("Unschedulable", "no room"))
+    assert (result.reason, result.stalled) == ("Unschedulable", "ProgressDeadlineExceeded")
+
+
+@pytest.mark.parametrize(
+    ("text", "reason", "told"),
+    [
+        (
+            f'pods "handler-users-fd6f-l4jb2" is forbidden: {QUOTA}',
+            "QuotaExceeded",
+            QUOTA,
+        ),
+        (
+            'pods "handler-users-fd6f-l4jb2" is forbidden: violates PodSecurity "restricted"',
+            "ReplicaFailure",
+            'violates PodSecurity "restricted"',
+        ),
+    ],
+)
+def test_pods_that_cannot_be_made_are_told_without_their_random_names(text, reason, told):
+    failure = condition("ReplicaFailure", "True", "FailedCreate", text)
+    shown = live_deployment(handler(), total=0, available=0, conditions=(failure,))
+    result = judge(observe(shown), 3, None)
+    assert (result.reason, result.message) == (reason, f"0 of 3 replicas ready: {told}")
+
+
+def test_a_rollout_that_fails_still_serves_from_the_old_pods():
+    shown = live_deployment(handler(), total=4, updated=1, available=3)
+    result = judge(observe(shown), 3, Problem("ImagePullBackOff", "x"))
+    assert not result.ready
+    assert result.serving
+
+
+def restarted(count, *, ready=False, code=1, reason="Error", **state):
+    last = {"terminated": {"exitCode": code, "reason": reason}}
+    one = {"name": "handler", "ready": ready, "restartCount": count, "lastState": last}
+    return {"containerStatuses": [one | {"state": state or {"running": {}}}]}
+
+
+UNSCHEDULABLE = condition(
+    "PodScheduled",
+    "False",
+    "Unschedulable",
+    "0/3 nodes are available: 3 Insufficient cpu. preemption: 0/3 nodes are available.",
+)
+
+DIAGNOSES = [
+    (waiting("ErrImagePull", 'rpc error: code = NotFound desc = "x"'), "ImagePullBackOff", IMAGE),
+    (waiting("ImagePullBackOff", 'Back-off pulling image "x"'), "ImagePullBackOff", IMAGE),
+    (waiting("InvalidImageName", "x"), "InvalidImageName", "no image's name"),
+    (
+        waiting(
+            "CreateContainerConfigError",
+            "container has runAsNonRoot and image will run as root "
+            '(pod: "handler-users-7d9f8-x2k4p_shop(0f2a)", container: handler)',
+        ),
+        "CreateContainerConfigError",
+        "container has runAsNonRoot and image will run as root",
+    ),
+    (
+        waiting("CreateContainerConfigError", 'configmap "settings" not found'),
+        "CreateContainerConfigError",
+        'configmap "settings" not found',
+    ),
+    (
+        waiting("RunContainerError", "task 0123456789abcdef0123 of handler-users-7d9f8-x2k4p"),
+        "CreateContainerError",
+        "task <id> of <pod>",
+    ),
+    (
+        restarted(1, waiting={"reason": "CrashLoopBackOff"}),
+        "CrashLoopBackOff",
+        "container handler keeps ending with exit code 1",
+    ),
+    (
+        restarted(5, code=137, reason="OOMKilled"),
+        "CrashLoopBackOff",
+        "container handler keeps ending with exit code 137 (OOMKilled)",
+    ),
+    ({"conditions": [UNSCHEDULABLE]}, "Unschedulable", "0/3 nodes are available: 3 Insufficient"),
+]
+
+
+@pytest.mark.parametrize(("status", "reason", "text"), DIAGNOSES)
+def test_a_pod_that_does_not_start_says_why(status, reason, text):
+    problem = pod_problems.diagnose(pod(status))
+    assert problem is not None
+    assert problem.reason == reason
+    assert text in problem.message
+
+
+@pytest.mark.parametrize("status", [row[0] for row in DIAGNOSES])
+def test_the_words_are_the_same_for_every_pod(status):
+    one = pod_problems.diagnose(pod(status))
+    text = json.dumps(status).replace("x2k4p", "zzzzz").replace("0123456789abcdef0123", "f" * 20)
+    other = pod_problems.diagnose(pod(json.loads(text), name="handler-users-7d9f8-zzzzz"))
+    assert one == other
+
+
+@pytest.mark.parametrize(
+    "healthy",
+    [
+        pod({}),
+        pod({"phase": "Running", **restarted(0, ready=True)}),
+        pod(restarted(9, ready=True)),
+        pod(restarted(1)),
+        pod(waiting("ContainerCreating")),
+        pod(waiting("PodInitializing")),
+        pod(waiting("ImagePullBackOff"), deletionTimestamp="2026-01-01T00:00:00Z"),
+        pod({"phase": "Failed", "reason": "Evicted", **restarted(3)}),
+    ],
+)
+def test_a_pod_without_a_problem_is_not_kept(healthy):
+    assert pod_problems.keep(healthy) is None
+
+
+def test_a_kept_pod_holds_its_problem_and_little_else():
+    annotations = {"gati.dev/handler": "a-long-name", "big": "x" * 1000}
+    kept = pod_problems.keep(pod(waiting("ErrImagePull"), annotations=annotations))
+    assert kept is not None
+    assert set(kept) == {"apiVersion", "kind", "metadata", "problem"}
+    assert kept["metadata"]["annotations"] == {"gati.dev/handler": "a-long-name"}
+    assert kept["metadata"]["resourceVersion"] == "9"
+    assert "spec" not in kept
+
+
+def test_of_several_problems_the_gravest_is_told_whatever_the_order():
+    pods = [
+        pod_problems.keep(pod(status))
+        for status in ({"conditions": [UNSCHEDULABLE]}, waiting("ErrImagePull"), restarted(4))
+    ]
+    told = pod_problems.worst(pods)
+    assert told is not None
+    assert told.reason == "ImagePullBackOff"
+    assert told == pod_problems.worst(reversed(pods))
+    assert pod_problems.worst([]) is None
