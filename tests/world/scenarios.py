@@ -634,7 +634,7 @@ async def fields_a_schema_does_not_know_are_pruned(t: Transcript) -> None:
 
 @leaves(*["created", "unchanged"] * 13)
 async def a_stored_object_says_more_than_was_written(t: Transcript) -> None:
-    template = {
+    template: Object = {
         "metadata": {"labels": {"app": "x"}},
         "spec": {
             "containers": [
@@ -812,8 +812,8 @@ async def a_namespace_must_exist(t: Transcript) -> None:
     "400 BadRequest",
 )
 async def lists_are_selected(t: Transcript) -> None:
-    for name, labels in (("a", {"x": "1", "y": ""}), ("b", {"x": "2"}), ("c", {"z": "1"})):
-        await t.create(CONFIG_MAP, with_metadata(config_map(name), labels=labels))
+    for name, own in (("a", {"x": "1", "y": ""}), ("b", {"x": "2"}), ("c", {"z": "1"})):
+        await t.create(CONFIG_MAP, with_metadata(config_map(name), labels=own))
     for labels, fields in (
         ("x=1", ""),
         ("x in (1, 2)", ""),

@@ -124,13 +124,12 @@ def apply(
     kept = _with_parents(frozenset(wanted).union(*before.values()))
     gone = _with_parents(last) - kept
     result = _remove(merged, shape, gone, ())
-    was, now = leaves(live, shape), leaves(result, shape)
-    changed = {path for path in now if path not in was or was[path] != now[path]}
+    was, now = _everything(live, shape), _everything(result, shape)
+    changed = _changed(was, now)
     conflicts = {who: fields & changed for who, fields in before.items() if fields & changed}
     if conflicts and not force:
         raise _conflict(conflicts, owners)
-    # What does not exist any more is nobody's; what is a container now is still there.
-    vanished = was.keys() - {path for path, _ in _walk(result, shape, (), containers=True)}
+    vanished = was.keys() - now.keys()  # what does not exist any more is nobody's
     after = {who: fields - changed - vanished for who, fields in before.items()}
     after[manager] = frozenset(wanted)
     return result, {who: fields for who, fields in after.items() if fields}
@@ -140,14 +139,11 @@ def update(
     live: Object, new: Object, owners: Owners, manager: Manager, shape: Shape
 ) -> dict[Manager, Fields]:
     """What everybody owns after ``live`` was replaced by ``new``."""
-    was = dict(_walk(live, shape, (), containers=True))
-    now = dict(_walk(new, shape, (), containers=True))
+    was, now = _everything(live, shape), _everything(new, shape)
     changed = {
         path
-        for path, value in now.items()
-        if path not in _NOT_OWNED
-        and not (value is _PRESENT and _always_there(path, shape))
-        and (path not in was or was[path] != value)
+        for path in _changed(was, now)
+        if path not in _NOT_OWNED and not (now[path] is _PRESENT and _always_there(path, shape))
     }
     vanished = was.keys() - now.keys()
     after = {
@@ -156,6 +152,21 @@ def update(
     }
     after[manager] = after.get(manager, frozenset()) | changed
     return {who: fields for who, fields in after.items() if fields}
+
+
+def _everything(value: Any, shape: Shape) -> dict[Path, Any]:
+    """All paths of a value, those of its containers too."""
+    return dict(_walk(value, shape, (), containers=True))
+
+
+def _changed(was: Mapping[Path, Any], now: Mapping[Path, Any]) -> set[Path]:
+    """What is new or has another value; a container that was emptied or filled is the same one."""
+    empty = (_PRESENT, {}, [])
+    return {
+        path
+        for path, value in now.items()
+        if path not in was or (was[path] != value and not (was[path] in empty and value in empty))
+    }
 
 
 def _always_there(path: Path, shape: Shape) -> bool:

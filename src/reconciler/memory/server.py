@@ -78,6 +78,7 @@ class Server:
         self.webhook: Webhook | None = None
         self.strict_namespaces = strict_namespaces
         self._objects: dict[str, dict[tuple[str, str], _Stored]] = {}
+        self._kinds: dict[str, Kind] = {}
         self._schemas: dict[tuple[str, str], dict[str, Any]] = {}
         self._without_status = set(_NO_STATUS)
         self._unserved: set[str] = set()
@@ -149,6 +150,10 @@ class Server:
         found = sorted(self._of(kind).items())
         return Listing([stored.object for _, stored in found], str(self.revision))
 
+    def kinds(self) -> tuple[Kind, ...]:
+        """Every served kind that anybody has asked for yet."""
+        return tuple(kind for kind in self._kinds.values() if self.serves(kind))
+
     def matcher(self, kind: Kind, namespace: str | None, labels: str, fields: str) -> Matcher:
         """The test that list and watch share."""
         by_label = label_matcher(labels)
@@ -163,6 +168,7 @@ class Server:
     def _of(self, kind: Kind) -> dict[tuple[str, str], _Stored]:
         if not self.serves(kind):
             raise rules.not_served()
+        self._kinds.setdefault(kind.resource, kind)
         return self._objects.setdefault(kind.resource, {})
 
     def shown(self, kind: Kind, obj: Object) -> Object:
