@@ -119,9 +119,11 @@ def objects(state):
 
 async def test_an_edit_that_comes_between_a_pass_and_its_status_write_is_not_lost():
     async with World(**options()) as world:
-        world.api.delay(1.0, verb="apply", kind=GATI_HANDLER)
         world.create(GATI_HANDLER, handler())
-        await world.until(lambda: world.get(DEPLOYMENT, "handler-users"))
+        await world.settle()
+        world.api.delay(2.0, verb="apply", kind=GATI_HANDLER)
+        world.edit(GATI_HANDLER, "users", {"spec": {"path": "/people"}})
+        await world.run_for(1)
         # The status write is under way, and will bring this edit back before the watch does.
         world.api.hold_events(GATI_HANDLER)
         world.edit(GATI_HANDLER, "users", {"spec": {"image": "users:2"}})
