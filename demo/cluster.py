@@ -1,0 +1,322 @@
+"""Where the demo runs: on a control plane of its own, or in one namespace of an existing cluster.
+
+A control plane of its own ends with the demo, however that ends. In an existing cluster nothing
+is written outside a namespace made for this run, except definitions that were missing; and
+nothing is removed that does not carry the run's id.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Protocol
+
+import devcluster
+from demo import documents
+from demo.documents import RUN_LABEL
+from demo.kubectl import Kubectl, KubectlError
+from devcluster import binaries
+from reconciler.model import Object
+
+ACCOUNT = "gati-operator"
+TOKEN_DURATION = "24h"  # noqa: S105 - how long, not what
+REMOVAL_SECONDS = 120.0
+GATI_RESOURCES = "gatihandlers.gati.dev,gatimodules.gati.dev,gativersions.gati.dev"
+
+
+def shown(program: str) -> str:
+    """The path of an installed command, short where it lies below the current directory."""
+    path = Path(sys.executable).parent / program
+    return os.path.relpath(path) if path.is_relative_to(Path.cwd()) else str(path)
+
+
+@dataclass(frozen=True)
+class Usage:
+    """What somebody can do with a cluster that was kept, and how to get rid of it."""
+
+    commands: tuple[str, str, str]
+    stop: str
+
+
+class Cluster(Protocol):
+    """A place to run the demo in. ``start`` comes first and ``remove`` last."""
+
+    namespace: str
+    operator_namespace: str
+    operator_flags: tuple[str, ...]
+
+    @property
+    def kubectl(self) -> Kubectl:
+        """The kubectl of the person that runs the demo."""
+
+    @property
+    def has_settable_load(self) -> bool:
+        """Whether ``set_load`` can be used."""
+
+    def set_load(self, selector: str, millicores: int) -> None:
+        """Set the CPU that the metrics API reports for each pod that the selector finds now."""
+
+    def start(self) -> None:
+        """Make it ready for use."""
+
+    def install_definitions(self) -> None:
+        """Make it serve the kinds of gati.dev."""
+
+    def install_rights(self) -> None:
+        """Give the operator its account and rights."""
+
+    def operator_kubeconfig(self) -> Path:
+        """A kubeconfig with a token of the operator's account."""
+
+    def samples(self) -> list[Object]:
+        """The sample objects as they are to be applied here."""
+
+    def remove(self) -> None:
+        """Remove what this run made; does no harm when repeated."""
+
+    def left(self) -> str:
+        """What is left of this run, in words; empty when nothing is."""
+
+    def usage(self, default_image: str) -> Usage:
+        """What to do with it when it was kept."""
+
+
+@dataclass
+class OwnCluster:
+    """A control plane that this process starts and, unless it is to be kept, owns."""
+
+    name: str
+    keep: bool
+    cache: Path
+    namespace: str = "default"
+    operator_namespace: str = "gati-system"
+    operator_flags: tuple[str, ...] = ()
+    _running: devcluster.Cluster | None = field(default=None, init=False)
+
+    @property
+    def running(self) -> devcluster.Cluster:
+        """The control plane, which must have been started."""
+        if self._running is None:
+            raise devcluster.DevclusterError(f"cluster {self.name} has not been started")
+        return self._running
+
+    @property
+    def kubectl(self) -> Kubectl:
+        """See ``Cluster.kubectl``."""
+        flags = (f"--kubeconfig={self.running.kubeconfig}", f"--cache-dir={self.cache}")
+        return Kubectl((str(binaries.kubectl()), *flags))
+
+    @property
+    def has_settable_load(self) -> bool:
+        """See ``Cluster.has_settable_load``."""
+        return True
+
+    def set_load(self, selector: str, millicores: int) -> None:
+        """See ``Cluster.set_load``."""
+        self.running.set_selected_pod_metrics(self.namespace, selector, millicores)
+
+    def start(self) -> None:
+        """See ``Cluster.start``."""
+        self._running = devcluster.start(self.name, owned=not self.keep)
+
+    def install_definitions(self) -> None:
+        """See ``Cluster.install_definitions``.
+
+        A garbage collector that runs already looks for new kinds each 30 s only, and tries what
+        it did not understand again after up to 41 s; one that starts now knows them.
+        """
+        self.kubectl.apply(documents.definitions(), server_side=True)
+        self.running.restart("kube-controller-manager")
+
+    def install_rights(self) -> None:
+        """See ``Cluster.install_rights``."""
+        self.kubectl.apply(documents.rights(), server_side=True)
+
+    def operator_kubeconfig(self) -> Path:
+        """See ``Cluster.operator_kubeconfig``."""
+        return self.running.service_account_kubeconfig(self.operator_namespace, ACCOUNT)
+
+    def samples(self) -> list[Object]:
+        """See ``Cluster.samples``."""
+        return documents.samples()
+
+    def remove(self) -> None:
+        """See ``Cluster.remove``."""
+        if self._running is not None:
+            self._running.stop()
+
+    def left(self) -> str:
+        """See ``Cluster.left``."""
+        if self._running is None:
+            return ""
+        if self._running.is_serving():
+            return f"the API server answers at {self._running.url}"
+        folder = self._running.layout.folder
+        return f"the folder {folder}" if folder.exists() else ""
+
+    def usage(self, default_image: str) -> Usage:
+        """See ``Cluster.usage``."""
+        account = self.operator_kubeconfig()
+        operator = f"run --kubeconfig {account} --default-image {default_image} &"
+        return Usage(
+            (
+                f"export KUBECONFIG={self.running.kubeconfig}",
+                f"{shown('gati-operator')} {operator}",
+                f"{shown('kubectl')} scale gatihandler user-handler --replicas 5",
+            ),
+            f"{shown('devcluster')} down --name {self.name}",
+        )
+
+
+@dataclass
+class ExistingCluster:
+    """A namespace of its own in the cluster of a kubeconfig context."""
+
+    context: str
+    run: str
+    folder: Path
+    update_definitions: bool
+    image: str | None = None
+    operator_flags: tuple[str, ...] = field(init=False)
+    namespace: str = field(init=False)
+    operator_namespace: str = field(init=False)
+    has_settable_load: bool = field(default=False, init=False)
+
+    def __post_init__(self) -> None:
+        self.namespace = self.operator_namespace = f"gati-demo-{self.run}"
+        self.operator_flags = ("--namespace", self.namespace)
+
+    @property
+    def kubectl(self) -> Kubectl:
+        """See ``Cluster.kubectl``."""
+        flags = (f"--context={self.context}", f"--cache-dir={self.folder / 'cache'}")
+        return Kubectl((str(binaries.kubectl()), *flags))
+
+    @property
+    def selector(self) -> str:
+        """The label selector of what this run made."""
+        return f"{RUN_LABEL}={self.run}"
+
+    def intent(self) -> list[str]:
+        """What a run would do, a line each; nothing is changed to find out."""
+        server = self._connection()["clusters"][0]["cluster"]["server"]
+        missing = [body["metadata"]["name"] for body in self._missing_definitions()]
+        lines = [
+            f"would use context {self.context} ({server}):",
+            f"  create the namespace {self.namespace} with the samples, a ServiceAccount and Roles",
+            "  run the operator on this machine, for that namespace only",
+        ]
+        if missing:
+            lines.append(f"  create the definitions {', '.join(missing)}")
+        if self.update_definitions:
+            lines.append("  update the definitions of gati.dev that are there")
+        return [*lines, f"  remove afterwards what carries the label {self.selector}"]
+
+    def set_load(self, selector: str, millicores: int) -> None:
+        """Never: the figures of this cluster are its own."""
+        raise KubectlError(f"the metrics of context {self.context} are its own")
+
+    def start(self) -> None:
+        """See ``Cluster.start``."""
+        metadata = {"name": self.namespace, "labels": {RUN_LABEL: self.run}}
+        self.kubectl.create({"apiVersion": "v1", "kind": "Namespace", "metadata": metadata})
+
+    def install_definitions(self) -> None:
+        """Create what is missing; change what is there only if that was asked for."""
+        missing = self._missing_definitions()
+        if missing:
+            bodies = [documents.labelled(body, self.run) for body in missing]
+            self.kubectl.apply(bodies, server_side=True)
+        names = {body["metadata"]["name"] for body in missing}
+        present = [
+            body for body in documents.definitions() if body["metadata"]["name"] not in names
+        ]
+        if present and self.update_definitions:
+            self.kubectl.apply(present, server_side=True)
+
+    def install_rights(self) -> None:
+        """See ``Cluster.install_rights``."""
+        bodies = documents.rights_within(documents.rights(), self.namespace, self.run)
+        self.kubectl.apply(bodies)
+
+    def operator_kubeconfig(self) -> Path:
+        """The context's own kubeconfig with the account's token in place of the user."""
+        config = self._connection()
+        flags = ("-n", self.namespace, f"--duration={TOKEN_DURATION}")
+        token = self.kubectl("create", "token", ACCOUNT, *flags).strip()
+        user = f"system:serviceaccount:{self.namespace}:{ACCOUNT}"
+        config["users"] = [{"name": user, "user": {"token": token}}]
+        config["contexts"][0]["context"] |= {"user": user, "namespace": self.namespace}
+        path = self.folder / "operator.kubeconfig"
+        with os.fdopen(os.open(path, os.O_CREAT | os.O_WRONLY | os.O_TRUNC, 0o600), "w") as file:
+            json.dump(config, file)
+        return path
+
+    def samples(self) -> list[Object]:
+        """See ``Cluster.samples``."""
+        return [
+            documents.with_image(documents.moved(body, self.namespace, self.run), self.image)
+            for body in documents.samples()
+        ]
+
+    def remove(self) -> None:
+        """The namespace first; then the definitions of this run, if nobody else uses them."""
+        waiting = ("--wait", f"--timeout={REMOVAL_SECONDS:.0f}s", "-l", self.selector)
+        self.kubectl("delete", "namespaces", *waiting)
+        definitions = self.kubectl.items("customresourcedefinitions", "-l", self.selector)
+        if not definitions:
+            return
+        if self.kubectl.items(GATI_RESOURCES, "--all-namespaces"):
+            names = [body["metadata"]["name"] for body in definitions]
+            self.kubectl("label", "customresourcedefinitions", *names, f"{RUN_LABEL}-")
+            return
+        self.kubectl("delete", "customresourcedefinitions", *waiting)
+
+    def left(self) -> str:
+        """See ``Cluster.left``."""
+        found = self.kubectl.items("namespaces,customresourcedefinitions", "-l", self.selector)
+        return ", ".join(f"{body['kind']} {body['metadata']['name']}" for body in found)
+
+    def usage(self, default_image: str) -> Usage:
+        """See ``Cluster.usage``."""
+        kubectl = f"kubectl --context {self.context}"
+        operator = (
+            f"run --kubeconfig {self.operator_kubeconfig()} --namespace {self.namespace} "
+            f"--lease-namespace {self.namespace} --default-image {default_image} &"
+        )
+        return Usage(
+            (
+                f"{kubectl} -n {self.namespace} get gatihandlers,deployments,pods",
+                f"{shown('gati-operator')} {operator}",
+                f"{kubectl} -n {self.namespace} scale gatihandler user-handler --replicas 5",
+            ),
+            f"{kubectl} delete namespaces,customresourcedefinitions -l {self.selector}",
+        )
+
+    def _missing_definitions(self) -> list[Object]:
+        there = {
+            body["metadata"]["name"] for body in self.kubectl.items("customresourcedefinitions")
+        }
+        return [body for body in documents.definitions() if body["metadata"]["name"] not in there]
+
+    def _connection(self) -> Object:
+        config: Object = self.kubectl.read("config", "view", "--minify", "--raw", "--flatten")
+        return config
+
+
+def remove_patiently(cluster: Cluster, seconds: float) -> str:
+    """Remove a cluster's part of the run; what is left of it after that time, in words."""
+    deadline = time.monotonic() + seconds
+    while True:
+        try:
+            cluster.remove()
+            left = cluster.left()
+        except (KubectlError, devcluster.DevclusterError) as error:
+            left = str(error)
+        if not left or time.monotonic() > deadline:
+            return left
+        time.sleep(1)

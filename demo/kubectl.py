@@ -1,0 +1,75 @@
+"""The one way to the API server: kubectl, as a user would run it, with JSON back.
+
+A call ends, with what the server said or with an error that holds kubectl's own message; none
+waits for ever.
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+from reconciler.model import Object
+
+TIMEOUT_SECONDS = 60.0
+
+
+class KubectlError(Exception):
+    """kubectl failed; the text is its last line."""
+
+
+@dataclass(frozen=True)
+class Kubectl:
+    """kubectl with the flags that choose a cluster and an account."""
+
+    command: tuple[str, ...]
+
+    def __call__(self, *arguments: str, stdin: str | None = None) -> str:
+        """What ``kubectl ARGUMENTS`` prints. Raises KubectlError."""
+        try:
+            run = subprocess.run(
+                [*self.command, *arguments],
+                input=stdin,
+                capture_output=True,
+                text=True,
+                check=False,
+                timeout=TIMEOUT_SECONDS,
+            )
+        except subprocess.TimeoutExpired:
+            raise KubectlError(
+                f"kubectl {arguments[0]}: no answer in {TIMEOUT_SECONDS:.0f} s"
+            ) from None
+        if run.returncode:
+            lines = run.stderr.strip().splitlines() or [f"exit code {run.returncode}"]
+            raise KubectlError(f"kubectl {arguments[0]}: {lines[-1]}")
+        return run.stdout
+
+    def read(self, *arguments: str) -> Any:
+        """The JSON that ``kubectl ARGUMENTS -o json`` prints; None where it prints nothing."""
+        output = self(*arguments, "-o", "json")
+        return json.loads(output) if output.strip() else None
+
+    def items(self, *arguments: str) -> list[Object]:
+        """The objects that ``kubectl get ARGUMENTS`` finds, one or many."""
+        found = self.read("get", "--ignore-not-found", *arguments)
+        if found is None:
+            return []
+        listed: list[Object] = found.get("items", [found])
+        return listed
+
+    def create(self, body: Object) -> Object:
+        """The server's answer to the creation of one object."""
+        created: Object = json.loads(
+            # Client-side validation would need the right to read all definitions.
+            self("create", "--validate=false", "-f", "-", "-o", "json", stdin=json.dumps(body))
+        )
+        return created
+
+    def apply(self, documents: Iterable[Object], *, server_side: bool = False) -> None:
+        """``kubectl apply`` of the documents, in their order."""
+        body = {"apiVersion": "v1", "kind": "List", "items": list(documents)}
+        flags = ["--server-side"] if server_side else []
+        self("apply", *flags, "-f", "-", stdin=json.dumps(body))

@@ -1,0 +1,198 @@
+"""What one namespace holds at one moment, as the API server told it, and how it is put in words.
+
+All answers here are read from the snapshot; nothing is assumed of an object that is not in it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+from demo.kubectl import Kubectl
+from reconciler.model import Object
+
+HANDLER_LABEL = "gati.dev/handler"
+OPERATOR = "gati-operator"
+RESOURCES = (
+    "events",
+    "gatihandlers.gati.dev",
+    "gatimodules.gati.dev",
+    "gativersions.gati.dev",
+    "deployments.apps",
+    "replicasets.apps",
+    "pods",
+    "services",
+    "endpointslices.discovery.k8s.io",
+    "configmaps",
+    "horizontalpodautoscalers.autoscaling",
+    "poddisruptionbudgets.policy",
+)
+"""In the order in which they are read: an Event is never ahead of the state it tells of."""
+GATI_KINDS = ("GatiHandler", "GatiModule", "GatiVersion")
+CHILD_KINDS = ("Deployment", "Service", "ConfigMap", "HorizontalPodAutoscaler",
+               "PodDisruptionBudget")  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """The objects of one namespace."""
+
+    objects: tuple[Object, ...] = ()
+
+    def get(self, kind: str, name: str) -> Object | None:
+        """The object of that kind and name."""
+        found = (body for body in self.of_kind(kind) if body["metadata"]["name"] == name)
+        return next(found, None)
+
+    def of_kind(self, *kinds: str) -> Iterator[Object]:
+        """All objects of the kinds."""
+        return (body for body in self.objects if body["kind"] in kinds)
+
+    def of_handler(self, handler: str) -> list[Object]:
+        """All that was made for a handler, by its label or, should that be missing, by its name;
+        the handler itself is not among it.
+        """
+        workload = f"handler-{handler}"
+        return [
+            body
+            for body in self.objects
+            if body["kind"] not in (*GATI_KINDS, "Event")
+            and (
+                body["metadata"].get("labels", {}).get(HANDLER_LABEL) == handler
+                or f"{body['metadata']['name']}-".startswith(f"{workload}-")
+            )
+        ]
+
+    def pods(self, handler: str) -> list[Object]:
+        """The handler's pods, those that are on their way out left out."""
+        return [
+            body
+            for body in self.of_handler(handler)
+            if body["kind"] == "Pod" and "deletionTimestamp" not in body["metadata"]
+        ]
+
+    def events(self, kind: str, name: str) -> list[Object]:
+        """The operator's Events about one object."""
+        return [
+            body
+            for body in self.of_kind("Event")
+            if (body["involvedObject"]["kind"], body["involvedObject"]["name"]) == (kind, name)
+            and OPERATOR in (body.get("reportingComponent"), body["source"].get("component"))
+        ]
+
+
+def take(kubectl: Kubectl, namespace: str) -> Snapshot:
+    """Ask the API server for everything that the demo looks at. Raises KubectlError."""
+    return Snapshot(tuple(kubectl.items(",".join(RESOURCES), "-n", namespace)))
+
+
+def condition(body: Object, type_: str) -> Object | None:
+    """The condition of that type in an object's status."""
+    conditions = body.get("status", {}).get("conditions") or ()
+    return next((each for each in conditions if each["type"] == type_), None)
+
+
+def holds(body: Object, type_: str) -> bool:
+    """Whether the condition of that type is there and True."""
+    found = condition(body, type_)
+    return found is not None and found["status"] == "True"
+
+
+def is_observed(body: Object) -> bool:
+    """Whether the status speaks of the last change of the spec."""
+    observed = int(body.get("status", {}).get("observedGeneration", 0))
+    return observed >= int(body["metadata"]["generation"])
+
+
+def title(body: Object) -> str:
+    """``Deployment handler-users-api``."""
+    return f"{body['kind']} {body['metadata']['name']}"
+
+
+def images(bodies: Iterable[Object]) -> list[str]:
+    """The images that pods run, each once."""
+    return sorted({each["image"] for body in bodies for each in body["spec"]["containers"]})
+
+
+def lines(snapshot: Snapshot) -> dict[str, str]:
+    """What there is to watch, by object: a line for each object of gati.dev, each child of one
+    and each Event about one.
+    """
+    handlers = [body["metadata"]["name"] for body in snapshot.of_kind("GatiHandler")]
+    children = [
+        body
+        for body in snapshot.of_kind(*CHILD_KINDS)
+        if body["metadata"].get("labels", {}).get(HANDLER_LABEL)
+        or any(body["metadata"]["name"] == f"handler-{name}" for name in handlers)
+    ]
+    told = {title(body): describe(body) for body in (*snapshot.of_kind(*GATI_KINDS), *children)}
+    for event in snapshot.of_kind("Event"):
+        about = event["involvedObject"]
+        if about["kind"] in GATI_KINDS:
+            key = f"Event {about['kind']} {about['name']} {event['metadata']['name']}"
+            told[key] = f"{about['name']}: {event['reason']}: {event['message']}"
+    return told
+
+
+def describe(body: Object) -> str:
+    """The state of one object in a few words."""
+    describers = {
+        "GatiHandler": _handler,
+        "GatiModule": _accepted,
+        "GatiVersion": _accepted,
+        "Deployment": _deployment,
+        "Service": _service,
+        "HorizontalPodAutoscaler": _autoscaler,
+        "PodDisruptionBudget": _budget,
+    }
+    return describers.get(body["kind"], _present)(body)
+
+
+def _present(_body: Object) -> str:
+    return "is there"
+
+
+def _handler(body: Object) -> str:
+    status = body.get("status")
+    if not status:
+        return "no status yet"
+    ready = condition(body, "Ready")
+    counts = (
+        f"{status.get('phase', '?')}, {status.get('readyReplicas', 0)} of "
+        f"{status.get('replicas', 0)} ready, {status.get('updatedReplicas', 0)} updated"
+    )
+    if ready is None or ready["status"] == "True":
+        return counts
+    return f"{counts}; {ready['reason']}: {ready['message']}"
+
+
+def _accepted(body: Object) -> str:
+    accepted = condition(body, "Accepted")
+    if accepted is None:
+        return "no condition Accepted yet"
+    return f"Accepted {accepted['status']}: {accepted['reason']}: {accepted['message']}"
+
+
+def _deployment(body: Object) -> str:
+    status, template = body.get("status", {}), body["spec"]["template"]
+    return (
+        f"{status.get('readyReplicas', 0)} of {body['spec']['replicas']} ready, "
+        f"{status.get('updatedReplicas', 0)} updated; {', '.join(images([template]))}"
+    )
+
+
+def _service(body: Object) -> str:
+    ports = ", ".join(str(port["port"]) for port in body["spec"]["ports"])
+    return f"{body['spec'].get('clusterIP', 'no address')}, port {ports}"
+
+
+def _autoscaler(body: Object) -> str:
+    spec, status = body["spec"], body.get("status", {})
+    return (
+        f"{spec.get('minReplicas', 1)} to {spec['maxReplicas']} replicas, wants "
+        f"{status.get('desiredReplicas', 0)}"
+    )
+
+
+def _budget(body: Object) -> str:
+    return f"at most {body['spec'].get('maxUnavailable', '?')} unavailable"

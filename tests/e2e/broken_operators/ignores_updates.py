@@ -1,0 +1,25 @@
+"""The real operator, except that a changed handler keeps the children of its first spec."""
+
+from dataclasses import replace
+from datetime import datetime
+
+from gati import cli
+from gati.handler import HandlerController
+from reconciler.model import Child, Object, Plan, Seen
+
+real_plan = HandlerController.plan
+first: dict[str, tuple[Child, ...] | None] = {}
+
+
+def plan(self: HandlerController, parent: Object, seen: Seen, now: datetime) -> Plan:
+    planned = real_plan(self, parent, seen, now)
+    uid = parent["metadata"]["uid"]
+    if parent["metadata"]["generation"] == 1:
+        first[uid] = planned.children
+    return replace(planned, children=first.get(uid, planned.children))
+
+
+HandlerController.plan = plan  # type: ignore[method-assign]
+
+if __name__ == "__main__":
+    cli.main()

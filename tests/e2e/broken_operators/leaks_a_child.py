@@ -1,0 +1,30 @@
+"""The real operator, except that it makes a ConfigMap for each handler that nobody owns."""
+
+from typing import Any
+
+from gati import cli
+from gati.kinds import CONFIG_MAP
+from reconciler.client import Client
+from reconciler.model import Kind, Object
+
+real_apply = Client.apply
+
+
+async def apply(self: Client, kind: Kind, body: Object, **options: Any) -> Object:
+    answer = await real_apply(self, kind, body, **options)
+    if kind.kind == "Service":
+        metadata = {key: body["metadata"][key] for key in ("namespace", "labels")}
+        name = f"{body['metadata']['name']}-leaked"
+        orphan = {
+            "apiVersion": CONFIG_MAP.api_version,
+            "kind": CONFIG_MAP.kind,
+            "metadata": {**metadata, "name": name},
+        }
+        await real_apply(self, CONFIG_MAP, orphan, manager=options["manager"])
+    return answer
+
+
+Client.apply = apply  # type: ignore[assignment,method-assign]
+
+if __name__ == "__main__":
+    cli.main()
