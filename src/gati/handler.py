@@ -43,7 +43,7 @@ from gati.manifests import (
 from gati.operator_class import is_ours, untouched
 from gati.readiness import Verdict, judge, observe
 from gati.spec import is_suspended, parse_handler
-from reconciler.model import Child, Key, Kind, Need, Object, Plan, Seen, Watch
+from reconciler.model import Child, Kind, Need, Object, Plan, Seen, Watch
 
 CONFLICT_INTERVAL = timedelta(seconds=30)
 """How soon a name that somebody else holds is looked at again."""
@@ -58,18 +58,6 @@ def _without_status(obj: Object) -> Object:
     return {name: value for name, value in obj.items() if name != "status"}
 
 
-def _wake_of_pod(pod: Object) -> tuple[Key, ...]:
-    metadata = pod["metadata"]
-    handler = names.handler_of(metadata.get("labels") or {}, metadata.get("annotations") or {})
-    return (Key(GATI_HANDLER.kind, metadata.get("namespace", ""), handler),) if handler else ()
-
-
-def _wake_of_autoscaler(autoscaler: Object) -> tuple[Key, ...]:
-    handler = names.handler_of_workload(target_of(autoscaler) or "")
-    namespace = autoscaler["metadata"].get("namespace", "")
-    return (Key(GATI_HANDLER.kind, namespace, handler),) if handler else ()
-
-
 def _workload_of_pod(pod: Object) -> str | None:
     label: str | None = (pod["metadata"].get("labels") or {}).get(names.WORKLOAD)
     return label
@@ -77,14 +65,13 @@ def _workload_of_pod(pod: Object) -> str | None:
 
 WATCHES: tuple[Watch, ...] = (
     Watch(CONFIG_MAP, child=True, keep=configuration.keep),
-    Watch(DEPLOYMENT, child=True, labels=_MANAGED),
-    Watch(SERVICE, child=True, labels=_MANAGED),
+    Watch(DEPLOYMENT, child=True, removable=False, labels=_MANAGED),
+    Watch(SERVICE, child=True, removable=False, labels=_MANAGED),
     Watch(
         HORIZONTAL_POD_AUTOSCALER,
         child=True,
         keep=_without_status,
         index=target_of,
-        wakes=_wake_of_autoscaler,
     ),
     Watch(POD_DISRUPTION_BUDGET, child=True, labels=_MANAGED, keep=_without_status),
     Watch(
@@ -92,7 +79,6 @@ WATCHES: tuple[Watch, ...] = (
         labels=names.WORKLOAD,
         keep=pod_problems.keep,
         index=_workload_of_pod,
-        wakes=_wake_of_pod,
     ),
 )
 """Autoscalers and ConfigMaps are watched whosever they are: a user's autoscaler may target our
@@ -147,7 +133,7 @@ class HandlerController:
     def _managed(self, parent: Object, spec: HandlerSpec, seen: Seen, now: datetime) -> Plan:
         workload = names.workload(spec.name)
         live = seen.child(DEPLOYMENT, workload)
-        scale = scaling(spec, workload, _needed(seen, HORIZONTAL_POD_AUTOSCALER))
+        scale = scaling(spec, workload, _others_autoscalers(seen))
         problem = pod_problems.worst(_needed(seen, POD))
         observed = observe(live)
         verdict = judge(observed, scale.least(observed.desired), problem)
@@ -220,6 +206,19 @@ _IMAGE_MISSING = (
 
 def _needed(seen: Seen, kind: Kind) -> Iterable[Object]:
     return [obj for need, found in seen.needed.items() if need.kind == kind for obj in found]
+
+
+def _others_autoscalers(seen: Seen) -> Iterable[Object]:
+    """The autoscalers that target the Deployment and are not this handler's own.
+
+    Its own may have lost its owner reference and be proven by another mark.
+    """
+    autoscalers = _needed(seen, HORIZONTAL_POD_AUTOSCALER)
+    return [
+        autoscaler
+        for autoscaler in autoscalers
+        if seen.child(HORIZONTAL_POD_AUTOSCALER, autoscaler["metadata"]["name"]) is None
+    ]
 
 
 def _config_needs(spec: HandlerSpec) -> tuple[Need, ...]:

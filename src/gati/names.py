@@ -53,17 +53,6 @@ def handler_value(handler: str) -> str:
     return f"{handler[: LABEL_LIMIT - _HANDLER_HASH - 1]}-{digest(handler, _HANDLER_HASH)}"
 
 
-def handler_of(labels: dict[str, str], annotations: dict[str, str]) -> str | None:
-    """The reverse of ``handler_labels``: which handler a pod says it belongs to, or None."""
-    return annotations.get(HANDLER) or labels.get(HANDLER)
-
-
-def handler_of_workload(name: str) -> str | None:
-    """The handler of a Deployment by its name; None for other names, wrong for shortened ones."""
-    prefix, _, handler = name.partition("-")
-    return handler if prefix == "handler" and handler else None
-
-
 def handler_labels(handler: str) -> dict[str, str]:
     """The labels that every child of a handler carries; none of them ever changes."""
     return {

@@ -57,18 +57,16 @@ def keep(pod: Object) -> Object | None:
     if problem is None:
         return None
     metadata = pod["metadata"]
-    labels, annotations = metadata.get("labels") or {}, metadata.get("annotations") or {}
+    workload = {names.WORKLOAD: (metadata.get("labels") or {}).get(names.WORKLOAD, "")}
     identity = {
         key: metadata[key]
         for key in ("name", "namespace", "uid", "resourceVersion")
         if key in metadata
     }
-    marks = {key: labels[key] for key in (names.WORKLOAD, names.HANDLER) if key in labels}
-    raw = {key: annotations[key] for key in (names.HANDLER,) if key in annotations}
     return {
         "apiVersion": "v1",
         "kind": "Pod",
-        "metadata": identity | {"labels": marks, "annotations": raw},
+        "metadata": identity | {"labels": workload},
         _PROBLEM: {"reason": problem.reason, "message": problem.message},
     }
 

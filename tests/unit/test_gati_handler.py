@@ -27,7 +27,7 @@ from gati.handler import WATCHES, HandlerController
 from gati.kinds import CONFIG_MAP, HORIZONTAL_POD_AUTOSCALER, POD
 from gati.reasons import FAILURES
 from reconciler.meta import owner_reference
-from reconciler.model import Key, Need, Refusal, Seen
+from reconciler.model import Need, Refusal, Seen
 
 AUTOSCALED = {"autoscaling": {"enabled": True, "minReplicas": 2, "maxReplicas": 6}}
 DEPLOYMENT_ID = ("Deployment", "handler-users")
@@ -530,23 +530,22 @@ def test_every_failure_has_its_line_in_the_reference(reason, reference):
 # What wakes a handler.
 
 
-def test_pods_wake_their_handler():
-    kept = pod_problems.keep(pod(waiting("ErrImagePull")))
-    assert watch(POD).wakes(kept) == (Key("GatiHandler", "shop", "users"),)
-    assert watch(POD).index(kept) == "handler-users"
-
-
-def test_the_pod_of_a_handler_with_a_long_name_wakes_it_too():
-    name = "n" * 100
+@pytest.mark.parametrize("name", ["users", "n" * 100])
+def test_a_handler_is_woken_by_the_problems_of_its_pods(name):
     metadata = child(plan(handler(name)), "Deployment")["spec"]["template"]["metadata"]
     kept = pod_problems.keep(pod(waiting("ErrImagePull"), **metadata))
-    assert watch(POD).wakes(kept) == (Key("GatiHandler", "shop", name),)
+    need = Need(POD, "shop", index=watch(POD).index(kept))
+    assert need in HandlerController().needs(handler(name))
 
 
-def test_a_users_autoscaler_wakes_the_handler_whose_deployment_it_targets():
-    assert watch(HORIZONTAL_POD_AUTOSCALER).index(autoscaler()) == "handler-users"
-    keys = watch(HORIZONTAL_POD_AUTOSCALER).wakes(autoscaler())
-    assert keys == (Key("GatiHandler", "shop", "users"),)
+@pytest.mark.parametrize("name", ["users", "n" * 100])
+def test_a_handler_is_woken_by_whatever_autoscaler_targets_its_deployment(name):
+    own = child(plan(handler(name, **AUTOSCALED)), "HorizontalPodAutoscaler")
+    users = autoscaler() | {"spec": own["spec"]}
+    need = Need(
+        HORIZONTAL_POD_AUTOSCALER, "shop", index=watch(HORIZONTAL_POD_AUTOSCALER).index(users)
+    )
+    assert need in HandlerController().needs(handler(name))
 
 
 @pytest.mark.parametrize(
@@ -560,7 +559,6 @@ def test_a_users_autoscaler_wakes_the_handler_whose_deployment_it_targets():
 def test_autoscalers_of_other_things_are_no_business_of_ours(target):
     other = autoscaler() | {"spec": {"scaleTargetRef": target}}
     assert watch(HORIZONTAL_POD_AUTOSCALER).index(other) is None
-    assert watch(HORIZONTAL_POD_AUTOSCALER).wakes(other) == ()
 
 
 def test_an_autoscalers_own_status_never_reaches_the_cache():

@@ -248,10 +248,11 @@ def test_a_spread_constraint_counts_the_handlers_own_pods():
     assert constraint["labelSelector"] == {"matchLabels": {"gati.dev/workload": "handler-users"}}
 
 
-def test_a_handler_with_a_long_name_is_found_again_from_its_pods():
+def test_a_long_name_stands_whole_in_an_annotation_of_the_pods():
     name = "n" * 100
     metadata = child(plan(handler(name)), "Deployment")["spec"]["template"]["metadata"]
-    assert names.handler_of(metadata["labels"], metadata["annotations"]) == name
+    assert metadata["labels"]["gati.dev/handler"] != name
+    assert metadata["annotations"]["gati.dev/handler"] == name
 
 
 @given(st.dictionaries(st.from_regex(r"[A-Z]{1,8}", fullmatch=True), st.text(), max_size=4))
