@@ -228,9 +228,9 @@ class Objects:
 
 
 class OperatorProcess:
-    """One operator for one namespace, at most one process at a time. It dies with the test run.
+    """One operator, at most one process at a time. It dies with the test run.
 
-    ``server`` is the API server's address, should it be reached by another way than the direct
+    ``namespace`` is the one it looks at; empty: all. ``server`` is the API server's address, should it be reached by another way than the direct
     one. The log holds the lines of every start.
     """
 
@@ -251,14 +251,10 @@ class OperatorProcess:
         if server:
             text = self._kubeconfig.read_text("utf-8").replace(cluster.url, server)
             self._kubeconfig.write_text(text, "utf-8")
+        config = yaml.safe_load(self._kubeconfig.read_text("utf-8"))
+        self.token: str = config["users"][0]["user"]["token"]
         self._process: subprocess.Popen[bytes] | None = None
         self._started_at = 0
-
-    @property
-    def token(self) -> str:
-        """The bearer token that the process presents."""
-        token: str = yaml.safe_load(self._kubeconfig.read_text("utf-8"))["users"][0]["user"]["token"]
-        return token
 
     @property
     def process(self) -> subprocess.Popen[bytes]:
@@ -283,7 +279,7 @@ class OperatorProcess:
                         str(PROGRAM),
                         "run",
                         f"--kubeconfig={self._kubeconfig}",
-                        f"--namespace={self.namespace}",
+                        *([f"--namespace={self.namespace}"] if self.namespace else []),
                         "--log-format=json",
                         *self.flags,
                         *flags,
@@ -378,7 +374,7 @@ class OperatorProcess:
         return self.cluster.audit_log.stat().st_size
 
     def writes(self, since: int = 0) -> list[Write]:
-        """The mutating requests of the operator in its namespace since a mark, failed ones too."""
+        """The mutating requests of the operator since a mark, failed ones too; not its Lease's."""
         return [
             Write(
                 event["verb"],
@@ -411,8 +407,9 @@ class OperatorProcess:
                     continue
                 event = json.loads(line)
                 reference = event.get("objectRef") or {}
-                by_operator = event["user"]["username"] == USER
-                if by_operator and reference.get("namespace") == self.namespace:
+                if event["user"]["username"] != USER or reference.get("resource") == "leases":
+                    continue
+                if reference.get("namespace") == self.namespace or not self.namespace:
                     yield event
 
     def _check_running(self) -> bool:
