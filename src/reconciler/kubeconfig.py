@@ -28,6 +28,8 @@ from reconciler.credentials import (
     TokenFile,
 )
 
+__all__ = ["Cluster", "ConfigurationError", "Pem", "in_cluster", "load"]
+
 SERVICE_ACCOUNT = Path("/var/run/secrets/kubernetes.io/serviceaccount")
 
 Pem = Path | bytes | None

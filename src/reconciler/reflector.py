@@ -201,11 +201,13 @@ class Reflector:
     # Watching
 
     async def _resume(self) -> None:
+        started = _now()
         async with self._frames() as frames:
-            await self._heed(frames)
+            if not await self._heed(frames) and _now() - started < 1:
+                raise Unreachable("the watch ended as soon as it began")
 
-    async def _heed(self, frames: AsyncIterator[WatchEvent]) -> None:
-        """Take frames as they come, until the stream ends."""
+    async def _heed(self, frames: AsyncIterator[WatchEvent]) -> int:
+        """Take frames as they come, until the stream ends; how many there were."""
         self._enter(State.WATCHING)
         started, count = _now(), 0
         try:
@@ -214,11 +216,9 @@ class Reflector:
                 self.store.observe(event, self.namespace)
                 self._heard(event.object["metadata"].get("resourceVersion", ""))
         finally:
-            lasted = _now() - started
-            if count == 0 and lasted >= SILENT_WINDOW:
+            if count == 0 and _now() - started >= SILENT_WINDOW:
                 self._listed = False
-        if count == 0 and lasted < 1:
-            raise Unreachable("the watch ended as soon as it began")
+        return count
 
     @contextlib.asynccontextmanager
     async def _frames(self, *, initial: bool = False) -> AsyncIterator[AsyncIterator[WatchEvent]]:

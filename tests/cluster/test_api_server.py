@@ -1,0 +1,303 @@
+"""The client, the cache and the reflector on a real API server."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any, Self
+
+import pytest
+import yaml
+
+from devcluster import Cluster as ControlPlane
+from reconciler.api import JSON_PATCH, ApiError, Unreachable
+from reconciler.cache import Store
+from reconciler.client import Client
+from reconciler.kubeconfig import Cluster, load
+from reconciler.model import Kind, Object, Watch
+from reconciler.reflector import Reflector, State
+
+CONFIG_MAP = Kind("", "v1", "ConfigMap", "configmaps")
+CRD = Kind(
+    "apiextensions.k8s.io",
+    "v1",
+    "CustomResourceDefinition",
+    "customresourcedefinitions",
+    namespaced=False,
+)
+ROLE = Kind("rbac.authorization.k8s.io", "v1", "Role", "roles")
+ROLE_BINDING = Kind("rbac.authorization.k8s.io", "v1", "RoleBinding", "rolebindings")
+MISSING = Kind("absent.test", "v1", "Thing", "things")
+
+
+@pytest.fixture
+def access(cluster: ControlPlane) -> Cluster:
+    return load(str(cluster.kubeconfig))
+
+
+@pytest.fixture
+async def client(access):
+    async with Client(access, user_agent="test/1") as found:
+        yield found
+
+
+def config_map(namespace: str, name: str = "a", **data: str) -> Object:
+    return {
+        "apiVersion": "v1",
+        "kind": "ConfigMap",
+        "metadata": {"namespace": namespace, "name": name},
+        "data": data,
+    }
+
+
+async def until(holds: Callable[[], Any], seconds: float = 60.0) -> None:
+    """Wait for something that must come; how long it takes is not what is tested."""
+    end = time.monotonic() + seconds
+    while not holds():
+        assert time.monotonic() < end, "it did not come"
+        await asyncio.sleep(0.05)
+
+
+async def test_create_only_apply_never_takes_over(client, namespace):
+    body = config_map(namespace, x="1")
+    body["metadata"]["resourceVersion"] = "1"
+    assert (await client.apply(CONFIG_MAP, body, manager="m"))["data"] == {"x": "1"}
+    with pytest.raises(ApiError) as caught:
+        await client.apply(CONFIG_MAP, {**body, "data": {"x": "2"}}, manager="m")
+    assert (caught.value.code, caught.value.reason) == (409, "Conflict")
+
+
+async def test_apply_without_force_names_the_conflict(client, namespace):
+    await client.apply(CONFIG_MAP, config_map(namespace, x="1"), manager="one")
+    with pytest.raises(ApiError) as caught:
+        await client.apply(CONFIG_MAP, config_map(namespace, x="2"), manager="two", force=False)
+    assert caught.value.causes[0]["reason"] == "FieldManagerConflict"
+
+
+async def test_dry_run_answers_and_changes_nothing(client, namespace):
+    body = config_map(namespace, x="1")
+    assert (await client.apply(CONFIG_MAP, body, manager="m", dry_run=True))["data"] == {"x": "1"}
+    assert await client.get(CONFIG_MAP, namespace, "a") is None
+
+
+async def test_delete_only_the_object_that_was_meant(client, namespace):
+    made = await client.create(CONFIG_MAP, config_map(namespace))
+    uid = made["metadata"]["uid"]
+    for wrong in ({"uid": "other"}, {"uid": uid, "resource_version": "1"}):
+        with pytest.raises(ApiError) as caught:
+            await client.delete(CONFIG_MAP, namespace, "a", **wrong)
+        assert caught.value.code == 409
+    await client.delete(CONFIG_MAP, namespace, "a", uid=uid)
+    with pytest.raises(ApiError) as caught:
+        await client.delete(CONFIG_MAP, namespace, "a", uid=uid)
+    assert (caught.value.code, caught.value.reason) == (404, "NotFound")
+
+
+async def test_apply_with_the_uid_of_a_gone_object_does_not_resurrect_it(client, namespace):
+    made = await client.create(CONFIG_MAP, config_map(namespace))
+    await client.delete(CONFIG_MAP, namespace, "a", uid=made["metadata"]["uid"])
+    body = config_map(namespace)
+    body["metadata"]["uid"] = made["metadata"]["uid"]
+    with pytest.raises(ApiError) as caught:
+        await client.apply(CONFIG_MAP, body, manager="m")
+    assert caught.value.code == 409
+
+
+async def test_replace_and_patch_are_guarded(client, namespace):
+    made = await client.create(CONFIG_MAP, config_map(namespace))
+    await client.replace(CONFIG_MAP, {**made, "data": {"x": "1"}})
+    with pytest.raises(ApiError) as caught:
+        await client.replace(CONFIG_MAP, {**made, "data": {"x": "2"}})
+    assert caught.value.code == 409
+    patch = [{"op": "test", "path": "/data/x", "value": "other"}]
+    with pytest.raises(ApiError) as caught:
+        await client.patch(CONFIG_MAP, namespace, "a", patch, content_type=JSON_PATCH)
+    assert caught.value.code == 422
+
+
+async def test_lists_come_in_pages(client, namespace, monkeypatch):
+    monkeypatch.setattr("reconciler.client.PAGE", 2)
+    for number in range(5):
+        labels = config_map(namespace, f"m{number}")
+        labels["metadata"]["labels"] = {"mine": "yes"}
+        await client.create(CONFIG_MAP, labels)
+    found = await client.list(CONFIG_MAP, namespace, labels="mine=yes")
+    assert [item["metadata"]["name"] for item in found.items] == [f"m{at}" for at in range(5)]
+    assert {item["kind"] for item in found.items} == {"ConfigMap"}
+    assert int(found.resource_version) > 0
+
+
+async def test_missing_objects_and_missing_types(client, namespace):
+    assert await client.get(CONFIG_MAP, namespace, "none") is None
+    for kind in (MISSING, Kind("", "v1", "Thing", "things")):
+        with pytest.raises(ApiError) as caught:
+            await client.get(kind, namespace, "none")
+        assert caught.value.code == 404
+        assert not await client.served(kind)
+    assert await client.served(CONFIG_MAP)
+    assert (await client.version()).startswith("v1.")
+
+
+async def test_impersonation(access, cluster, client, namespace, tmp_path):
+    who = f"system:serviceaccount:{namespace}:default"
+    content = yaml.safe_load(cluster.kubeconfig.read_text())
+    content["users"][0]["user"]["as"] = who
+    (tmp_path / "config").write_text(yaml.safe_dump(content))
+    async with Client(load(str(tmp_path / "config")), user_agent="test/1") as other:
+        assert not await other.can("list", CONFIG_MAP, namespace)
+        with pytest.raises(ApiError) as caught:
+            await other.list(CONFIG_MAP, namespace)
+    assert caught.value.code == 403
+    assert who in caught.value.message
+    assert await client.can("list", CONFIG_MAP, namespace)
+    groups = replace(
+        access,
+        impersonation=(("Impersonate-User", "jane"), ("Impersonate-Group", "system:masters")),
+    )
+    async with Client(groups, user_agent="test/1") as other:
+        assert await other.can("delete", CONFIG_MAP)
+
+
+class Following:
+    """A reflector at work, and what it announced."""
+
+    def __init__(self, client: Client, kind: Kind, namespace: str | None, **options: Any) -> None:
+        self.store = Store(Watch(kind), (namespace,))
+        self.gone: list[str] = []
+        self.store.on_change.append(
+            lambda old, new: None if new else self.gone.append((old or {})["metadata"]["name"])
+        )
+        self.reflector = Reflector(client, self.store, namespace, **options)
+
+    async def __aenter__(self) -> Self:
+        self._task = asyncio.create_task(self.reflector.run())
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        self._task.cancel()
+        await asyncio.gather(self._task, return_exceptions=True)
+
+    def names(self) -> set[str]:
+        return {obj["metadata"]["name"] for obj in self.store.all()} - {"kube-root-ca.crt"}
+
+
+async def test_one_watch_list_fills_and_follows(access, namespace):
+    verbs: list[str] = []
+    async with (
+        Client(access, user_agent="test/1", telemetry=lambda *call: verbs.append(call[0])) as api,
+        Following(api, CONFIG_MAP, namespace) as following,
+    ):
+        made = await api.create(CONFIG_MAP, config_map(namespace))
+        following.store.put(made)
+        await following.store.wait_synced()
+        assert following.names() == {"a"}
+        await api.create(CONFIG_MAP, config_map(namespace, "b"))
+        await until(lambda: following.names() == {"a", "b"})
+        await api.delete(CONFIG_MAP, namespace, "a", uid=made["metadata"]["uid"])
+        following.store.remove(made)
+        assert following.names() == {"b"}
+        await until(lambda: not following.store._removed)  # its DELETED frame came
+        assert following.names() == {"b"}
+        assert sorted(set(verbs)) == ["create", "delete", "watch"]
+        assert verbs.count("watch") == 1
+
+
+async def test_a_missing_right_is_told_and_its_grant_heals(cluster, client, namespace):
+    account = load(str(cluster.service_account_kubeconfig(namespace, "default")))
+    async with (
+        Client(account, user_agent="test/1") as api,
+        Following(api, CONFIG_MAP, namespace, remedies={403: "mend it"}) as following,
+    ):
+        reflector = following.reflector
+        await until(lambda: reflector.state is State.WAITING)
+        assert reflector.reason == (
+            f"forbidden: watch configmaps in {namespace}; to mend it: mend it"
+        )
+        rule = {"apiGroups": [""], "resources": ["configmaps"], "verbs": ["list", "watch"]}
+        metadata = {"namespace": namespace, "name": "reader"}
+        await client.create(ROLE, {"metadata": metadata, "rules": [rule]})
+        subject = {"kind": "ServiceAccount", "name": "default", "namespace": namespace}
+        reference = {"apiGroup": ROLE.group, "kind": "Role", "name": "reader"}
+        await client.create(
+            ROLE_BINDING, {"metadata": metadata, "subjects": [subject], "roleRef": reference}
+        )
+        await asyncio.wait_for(following.store.wait_synced(), 60)
+        await until(lambda: reflector.state is State.WATCHING)
+
+
+async def test_a_kind_that_comes_goes_and_comes_again(client, namespace):
+    group = f"{namespace}.test"
+    kind = Kind(group, "v1", "Thing", "things")
+    version = {
+        "name": "v1",
+        "served": True,
+        "storage": True,
+        "schema": {"openAPIV3Schema": {"type": "object"}},
+    }
+    definition = {
+        "metadata": {"name": f"things.{group}"},
+        "spec": {
+            "group": group,
+            "names": {"kind": "Thing", "plural": "things"},
+            "scope": "Namespaced",
+            "versions": [version],
+        },
+    }
+    thing = {"apiVersion": f"{group}/v1", "kind": "Thing", "metadata": {"namespace": namespace}}
+
+    async def create(name: str) -> None:
+        """The definition is served a moment after it was accepted."""
+        body = {**thing, "metadata": {**thing["metadata"], "name": name}}
+        while True:
+            try:
+                await client.create(kind, body)
+            except ApiError as error:
+                if error.code != 404:
+                    raise
+                await asyncio.sleep(0.1)
+            else:
+                return
+
+    async with Following(client, kind, None) as following:
+        await until(lambda: following.reflector.state is State.WAITING)
+        assert following.reflector.reason == f"not served: things.{group} v1"
+        made = await client.create(CRD, definition)
+        await create("one")
+        await until(lambda: following.names() == {"one"})
+        await client.delete(CRD, "", f"things.{group}", uid=made["metadata"]["uid"])
+        await until(lambda: following.reflector.state is State.WAITING)
+        assert not following.store.synced
+        made = await client.create(CRD, definition)
+        await create("two")
+        await until(lambda: following.names() == {"two"})
+        assert following.gone == ["one"]
+        await client.delete(CRD, "", f"things.{group}", uid=made["metadata"]["uid"])
+
+
+async def test_a_killed_api_server_costs_nothing_but_time(own_cluster):
+    control_plane = own_cluster()
+    async with (
+        Client(load(str(control_plane.kubeconfig)), user_agent="test/1") as api,
+        Following(api, CONFIG_MAP, "default") as following,
+    ):
+        made = [await api.create(CONFIG_MAP, config_map("default", name)) for name in "ab"]
+        await until(lambda: following.names() == {"a", "b"})
+        await asyncio.to_thread(control_plane.kill_apiserver)
+        await until(lambda: following.reflector.state is State.BACKING_OFF)
+        assert following.names() == {"a", "b"}
+        with pytest.raises(Unreachable):
+            await api.get(CONFIG_MAP, "default", "a")
+        await asyncio.to_thread(control_plane.restart_apiserver)
+        version = made[0]["metadata"]["resourceVersion"]  # from before the new server's time
+        with pytest.raises(ApiError) as caught:
+            await anext(api.watch(CONFIG_MAP, resource_version=version))
+        assert (caught.value.code, caught.value.reason) == (410, "Expired")
+        # Deleted before the watch is back: its frame may never come.
+        await api.delete(CONFIG_MAP, "default", "a", uid=made[0]["metadata"]["uid"])
+        await until(lambda: following.names() == {"b"})
+        await api.create(CONFIG_MAP, config_map("default", "c"))
+        await until(lambda: following.names() == {"b", "c"})
+        assert following.gone == ["a"]
+        assert following.reflector.state is State.WATCHING
