@@ -100,7 +100,14 @@ WIDGET_CRD: Object = {
                                         "items": {
                                             "type": "object",
                                             "required": ["type"],
-                                            "properties": {"type": _STRING, "status": _STRING},
+                                            "properties": {
+                                                "type": _STRING,
+                                                "status": _STRING,
+                                                "reason": _STRING,
+                                                "message": _STRING,
+                                                "lastTransitionTime": _STRING,
+                                                "observedGeneration": {"type": "integer"},
+                                            },
                                         },
                                     },
                                 },

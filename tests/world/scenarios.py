@@ -629,6 +629,18 @@ async def fields_a_schema_does_not_know_are_pruned(t: Transcript) -> None:
     await t.look(WIDGET, "w", "status")
 
 
+@leaves("500", "500", "500", "created", "500", "changed")
+async def an_apply_of_what_the_schema_does_not_declare_is_refused(t: Transcript) -> None:
+    await t.apply(WIDGET, body(WIDGET, "w", {"unknown": 1}))
+    await t.apply(WIDGET, body(WIDGET, "w", {"size": 1}))
+    await t.apply(WIDGET, body(WIDGET, "w", {"named": [{"name": "a", "unknown": "b"}]}))
+    await t.apply(WIDGET, body(WIDGET, "w", {"size": "1", "tags": {"any": "b"}}))
+    unknown = body(WIDGET, "w", status={"unknown": 1})
+    await t.apply(WIDGET, unknown, "status", subresource="status")
+    known = body(WIDGET, "w", status={"replicas": 1})
+    await t.apply(WIDGET, known, "status", subresource="status")
+
+
 # ---- defaults and immutable fields --------------------------------------------------------------
 
 

@@ -249,13 +249,26 @@ async def test_held_events_come_late_while_calls_pass(api: MemoryApi) -> None:
     assert events == [(2, "ADDED", "x")]
 
 
-async def test_a_held_watch_still_ends(api: MemoryApi) -> None:
+async def test_a_watch_that_is_held_for_long_is_given_up(api: MemoryApi) -> None:
     api.hold_events(CONFIG_MAP)
     await api.create(CONFIG_MAP, config_map("x"))
 
     events = await collected(api, 400, resource_version="1000")
 
-    assert events == [(300, "ended")]
+    assert events == [(90, "nothing was heard of the watch for 90 s")]
+
+
+async def test_an_open_watch_outlives_a_compaction(api: MemoryApi) -> None:
+    def write_and_compact() -> None:
+        api.server.create(CONFIG_MAP, config_map("x"), "other")
+        api.compact()
+
+    later = asyncio.create_task(in_the_meantime(lambda: _do(write_and_compact)))
+
+    events = await collected(api, 10, resource_version=str(api.server.revision))
+
+    await later
+    assert events == [(1, "ADDED", "x")]
 
 
 @pytest.mark.parametrize(
@@ -284,12 +297,13 @@ async def test_after_a_restart_of_the_server_every_resume_is_too_old(api: Memory
 
 
 async def test_a_watch_from_the_future_is_silent(api: MemoryApi) -> None:
-    await api.create(CONFIG_MAP, config_map("x"))
     future = str(api.server.revision + 100)
+    later = asyncio.create_task(in_the_meantime(lambda: api.create(CONFIG_MAP, config_map("x"))))
 
     events = await collected(api, 301, resource_version=future)
 
-    assert [event[1] for event in events if event[1] != "BOOKMARK"] == ["ended"]
+    await later
+    assert events == [(90, "nothing was heard of the watch for 90 s")]
 
 
 async def test_a_stale_list_is_of_its_time(api: MemoryApi) -> None:

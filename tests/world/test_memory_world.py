@@ -31,6 +31,10 @@ from world.world import NeverQuiet, World, end_state
 pytestmark = pytest.mark.looptime
 
 
+WRITES = 4
+"""What it takes to make a Widget: two children, and a status before and after they are ready."""
+
+
 class Widgets:
     """A Widget wants a ConfigMap and a Deployment, and is ready when that is."""
 
@@ -82,6 +86,7 @@ async def test_it_converges_and_then_rests() -> None:
         assert ready(world) == "True"
         assert world.live(DEPLOYMENT, "w")["status"]["availableReplicas"] == 2
         assert 2 <= seconds < 60
+        assert len(world.writes) == WRITES
 
         mark = world.mark()
         await world.restart()
@@ -103,12 +108,13 @@ async def test_what_somebody_deletes_or_changes_comes_back() -> None:
 
 
 @pytest.mark.parametrize("when", ["before", "after"])
-@pytest.mark.parametrize("write", range(1, 7))
+@pytest.mark.parametrize("write", range(1, WRITES + 2))
 async def test_a_crash_at_any_write_ends_in_the_same_state(write: int, when: Any) -> None:
     async with widget_world() as world:
         world.api.crash_after(write, when=when)
         world.create(WIDGET, body(WIDGET, "w", {"size": "1", "replicas": 2}))
         await world.settle()
+        assert world.dead or write > WRITES
         if world.dead:
             await world.restart()
             await world.settle()

@@ -4,16 +4,21 @@
 real API server by the same table of scenarios (``tests/world/scenarios.py``); what it does not
 know (admission chains, most of validation, the thousand other kinds) it does not pretend to.
 
-    api.py         the client: verbs, watches, faults switched on and off
+    api.py         the client: verbs, faults switched on and off
+    watch.py       what one watch hears, and how it ends
     faults.py      what can go wrong on the way
-    server.py      the objects, and what each verb does to them
+    server.py      what each verb does to the objects
+    storage.py     the objects, what is served, every way to read
     apply.py       field ownership: server-side apply and who owns what after an update
     shapes.py      which lists have keys, which maps are atomic
+    rules.py       what is refused
     defaults.py    what the server fills in, drops and spells differently
+    structural.py  the same for custom resources, by their schema
 """
 
 from reconciler.memory.api import MemoryApi
 from reconciler.memory.faults import Call, CrashPoint, Faults, Write
-from reconciler.memory.server import Server, Webhook
+from reconciler.memory.server import Server
+from reconciler.memory.storage import Webhook
 
 __all__ = ["Call", "CrashPoint", "Faults", "MemoryApi", "Server", "Webhook", "Write"]

@@ -8,18 +8,18 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Iterable
+from contextlib import aclosing
 from datetime import datetime
 from typing import Any, TypeVar
 
 from reconciler.api import Api, Listing, Unreachable, WatchEvent
 from reconciler.memory.faults import Call, CrashPoint, DropEvent, Faults, Partition, When, Write
-from reconciler.memory.server import Server, Webhook
+from reconciler.memory.server import Server
+from reconciler.memory.storage import Webhook
+from reconciler.memory.watch import bookmark, follow
 from reconciler.model import Kind, Object
 
 T = TypeVar("T")
-
-BOOKMARK_SECONDS = 60.0
-"""A quiet watch tells its resource version about that often."""
 
 _MUTATING = frozenset({"apply", "create", "replace", "patch", "delete"})
 
@@ -178,9 +178,8 @@ class MemoryApi(Api):
         def start() -> Listing | None:
             if initial_events or resource_version in {"", "0"}:
                 return self.server.list(kind, namespace, labels, fields)
-            self.server.journal.since(int(resource_version), kind.resource)
-            if not self.server.serves(kind):
-                self.server.list(kind)  # raises the right 404
+            self.server.snapshot(kind)  # 404 where the kind is not served
+            self.server.journal.check(int(resource_version))
             return None
 
         present = await self._read(call, start)
@@ -188,55 +187,12 @@ class MemoryApi(Api):
         for obj in present.items if present else ():
             yield WatchEvent("ADDED", obj)
         if initial_events:
-            yield _bookmark(kind, position, initial_events_end=True)
-        async for event in self._follow(kind, position, selects):
-            yield event
-
-    async def _follow(
-        self, kind: Kind, position: int, selects: Callable[[Object], bool]
-    ) -> AsyncIterator[WatchEvent]:
-        loop, faults, journal = asyncio.get_running_loop(), self.faults, self.server.journal
-        news, epoch = asyncio.Event(), faults.watch_epoch
-        end, heard = loop.time() + self.watch_seconds, loop.time()
-        journal.listeners.add(news.set)
-        try:
-            while True:
-                news.clear()
-                self._check_alive()
-                if faults.partition == "refused":
-                    raise Unreachable("connection reset")
-                if faults.watch_epoch != epoch:
-                    if faults.watch_error is not None:
-                        raise faults.watch_error
-                    return
-                cut_off = faults.partition == "silent" or kind.resource in faults.held
-                if not cut_off:
-                    if not self.server.serves(kind) or loop.time() >= end:
-                        return
-                    for entry in journal.since(position, kind.resource):
-                        seen = entry.seen_by(selects)
-                        position, heard = entry.revision, loop.time()
-                        if seen is not None:
-                            event = WatchEvent(seen[0], self.server.shown(kind, seen[1]))
-                            if not (faults.drop and faults.drop(kind, event)):
-                                yield event
-                    if loop.time() - heard >= BOOKMARK_SECONDS:
-                        # A revision beyond the last entry: this is what bookmarks are for.
-                        position, heard = max(position, self.server.revision), loop.time()
-                        yield _bookmark(kind, position)
-                elif faults.partition == "silent" and loop.time() - heard >= self.quiet:
-                    raise Unreachable(f"nothing was heard of the watch for {self.quiet:g} s")
-                wait = heard + (self.quiet if cut_off else BOOKMARK_SECONDS)
-                # A held watch hears bookmarks no more than events: only its end is left.
-                until = end if kind.resource in faults.held else min(wait, end)
-                try:
-                    async with asyncio.timeout_at(max(until, loop.time() + 0.001)):
-                        await news.wait()
-                except TimeoutError:
-                    if kind.resource in faults.held and loop.time() >= end:
-                        return
-        finally:
-            journal.listeners.discard(news.set)
+            yield bookmark(kind, position, initial_events_end=True)
+        patience = (self.watch_seconds, self.quiet)
+        stream = follow(self.server, self.faults, kind, position, selects, *patience)
+        async with aclosing(stream) as events:
+            async for event in events:
+                yield event
 
     # ---- faults --------------------------------------------------------------------------------
 
@@ -269,7 +225,10 @@ class MemoryApi(Api):
         self.faults.drop = predicate
 
     def hold_events(self, kind: Kind) -> None:
-        """Let a kind's watches hear nothing, while calls pass: a cache that falls behind."""
+        """Let a kind's watches hear nothing, while calls pass: a cache that falls behind.
+
+        Longer than ``quiet``, and the client gives the watch up.
+        """
         self.faults.held.add(kind.resource)
 
     def release_events(self, kind: Kind) -> None:
@@ -392,11 +351,3 @@ def _call(
     metadata = body.get("metadata") or {}
     namespace = metadata.get("namespace", "")
     return Call(verb, kind.kind, namespace, metadata.get("name", ""), subresource, dry_run)
-
-
-def _bookmark(kind: Kind, revision: int, *, initial_events_end: bool = False) -> WatchEvent:
-    metadata: Object = {"resourceVersion": str(revision)}
-    if initial_events_end:
-        metadata["annotations"] = {"k8s.io/initial-events-end": "true"}
-    body = {"apiVersion": kind.api_version, "kind": kind.kind, "metadata": metadata}
-    return WatchEvent("BOOKMARK", body)

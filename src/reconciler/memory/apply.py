@@ -161,7 +161,7 @@ def _everything(value: Any, shape: Shape) -> dict[Path, Any]:
 
 def _changed(was: Mapping[Path, Any], now: Mapping[Path, Any]) -> set[Path]:
     """What is new or has another value; a container that was emptied or filled is the same one."""
-    empty = (_PRESENT, {}, [])
+    empty: tuple[Any, ...] = (_PRESENT, {}, [])
     return {
         path
         for path, value in now.items()

@@ -13,13 +13,14 @@ from typing import Any
 
 from reconciler.memory.quantities import quantity
 from reconciler.memory.shapes import is_built_in
+from reconciler.memory.structural import stored
 from reconciler.model import Kind, Object
 
 
 def normalised(kind: Kind, obj: Object, schema: dict[str, Any] | None = None) -> Object:
     """``obj`` as the server stores it; the input is not changed."""
     if not is_built_in(kind):
-        pruned = _structural(obj, schema, root=True) if schema else obj
+        pruned = stored(obj, schema, root=True) if schema else obj
         return dict(_without_nulls(pruned))
     result: Object = _without_empties(obj, "", kind.kind)
     for fill in _FILLERS.get(kind.kind, ()):
@@ -66,33 +67,6 @@ def _without_empties(value: Any, name: str, parent: str) -> Any:
         if not kept and field in _DROPPED_ZEROS:
             continue
         result[field] = kept
-    return result
-
-
-def _structural(value: Any, schema: dict[str, Any], *, root: bool = False) -> Any:
-    """A custom resource with its schema's defaults, without the fields the schema does not know."""
-    if isinstance(value, list):
-        return [_structural(child, schema.get("items", {})) for child in value]
-    if not isinstance(value, dict):
-        return value
-    properties: dict[str, Any] = schema.get("properties", {})
-    more = schema.get("additionalProperties")
-    keep = root or schema.get("x-kubernetes-preserve-unknown-fields") or more is True
-    result = {}
-    for name, child in value.items():
-        if root and name in {"apiVersion", "kind", "metadata"}:
-            result[name] = child
-        elif name in properties:
-            inner = properties[name]
-            if child is not None or inner.get("nullable"):
-                result[name] = _structural(child, inner)
-        elif isinstance(more, dict):
-            result[name] = _structural(child, more)
-        elif keep or not properties:
-            result[name] = child
-    for name, inner in properties.items():
-        if name not in result and "default" in inner:
-            result[name] = _structural(inner["default"], inner)
     return result
 
 

@@ -49,18 +49,17 @@ class Journal:
             listener()
 
     def compact(self, revision: int) -> None:
-        """Forget the entries up to and with ``revision``: resuming from before it answers 410."""
+        """Let nobody resume from before ``revision``; open watches are not concerned."""
         self._compacted = max(self._compacted, revision)
-        self._entries = [entry for entry in self._entries if entry.revision > revision]
 
-    def since(self, revision: int, resource: str) -> Iterator[Entry]:
-        """The entries of one resource after ``revision``.
-
-        Raises ApiError 410 (``Expired``) where they are not all known any more.
-        """
+    def check(self, revision: int) -> None:
+        """Raises ApiError 410 (``Expired``) where a watch cannot begin after ``revision``."""
         if revision < self._compacted:
             message = f"too old resource version: {revision} ({self._compacted})"
             raise ApiError(410, "Expired", message)
+
+    def since(self, revision: int, resource: str) -> Iterator[Entry]:
+        """The entries of one resource after ``revision``."""
         # From the end: a watch is nearly always a few entries behind and no more.
         start = len(self._entries)
         while start and self._entries[start - 1].revision > revision:

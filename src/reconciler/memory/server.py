@@ -8,174 +8,29 @@ scenarios against both. ``api.MemoryApi`` is the way in for whoever takes an ``A
 from __future__ import annotations
 
 import uuid
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
-from datetime import datetime
 from typing import Any
 
-from reconciler.api import JSON_PATCH, MERGE_PATCH, ApiError, Listing
+from reconciler.api import JSON_PATCH, MERGE_PATCH, ApiError
 from reconciler.memory import rules
 from reconciler.memory.apply import Fields, Manager, Owned, apply, managed_fields, update
 from reconciler.memory.assigned import allocated, initial_status
 from reconciler.memory.defaults import normalised
-from reconciler.memory.journal import Entry, Journal
+from reconciler.memory.journal import Entry
 from reconciler.memory.patches import clone, json_patch, merge_patch
-from reconciler.memory.selectors import Matcher, field_matcher, label_matcher
-from reconciler.memory.shapes import Shape, is_built_in, shape_of
+from reconciler.memory.shapes import is_built_in
+from reconciler.memory.storage import Storage, Stored
+from reconciler.memory.structural import undeclared
 from reconciler.model import Kind, Object
 from reconciler.status import rfc3339
 
-Webhook = Callable[[Kind, Object], Object]
-"""A mutating admission webhook: gets a copy of what is about to be stored, answers what is."""
-
-_NO_STATUS = frozenset(
-    """configmaps secrets serviceaccounts events endpoints limitranges
-    roles.rbac.authorization.k8s.io rolebindings.rbac.authorization.k8s.io
-    clusterroles.rbac.authorization.k8s.io clusterrolebindings.rbac.authorization.k8s.io
-    leases.coordination.k8s.io networkpolicies.networking.k8s.io events.events.k8s.io
-    endpointslices.discovery.k8s.io priorityclasses.scheduling.k8s.io
-    ingressclasses.networking.k8s.io storageclasses.storage.k8s.io""".split()  # noqa: SIM905 a word list
-)
-_NO_GENERATION = (_NO_STATUS - {"networkpolicies.networking.k8s.io"}) | frozenset(
-    """services namespaces persistentvolumeclaims resourcequotas nodes
-    horizontalpodautoscalers.autoscaling""".split()  # noqa: SIM905 a word list
-)
-_FIELD_SELECTORS = {
-    "pods": frozenset({"spec.nodeName", "status.phase"}),
-    "events": frozenset({"involvedObject.uid", "involvedObject.name", "reason", "type"}),
-    "secrets": frozenset({"type"}),
-}
 _SERVER_METADATA = frozenset(
     """uid resourceVersion generation creationTimestamp deletionTimestamp
     deletionGracePeriodSeconds""".split()  # noqa: SIM905 a word list
 )
 
 
-@dataclass(slots=True)
-class _Stored:
-    object: Object
-    owners: dict[Manager, Owned] = field(default_factory=dict)
-
-
-class Server:
-    """The state behind any number of ``MemoryApi``.
-
-    ``now`` is the clock. ``crds`` are CustomResourceDefinitions whose structural schemas give
-    defaults, list types and pruning; a custom kind without one has a status subresource and
-    granular maps. ``strict_namespaces`` refuses objects in namespaces that do not exist.
-    """
-
-    def __init__(
-        self,
-        now: Callable[[], datetime],
-        *,
-        crds: Iterable[Object] = (),
-        strict_namespaces: bool = False,
-    ) -> None:
-        self.now = now
-        self.revision = 1000  # far from "1", which makes an apply create-only
-        self.journal = Journal(self.revision)
-        self.webhook: Webhook | None = None
-        self.strict_namespaces = strict_namespaces
-        self._objects: dict[str, dict[tuple[str, str], _Stored]] = {}
-        self._kinds: dict[str, Kind] = {}
-        self._schemas: dict[tuple[str, str], dict[str, Any]] = {}
-        self._without_status = set(_NO_STATUS)
-        self._unserved: set[str] = set()
-        self._count = 0
-        for crd in crds:
-            self.define(crd)
-
-    # ---- what is served ------------------------------------------------------------------------
-
-    def define(self, crd: Object) -> None:
-        """Serve the kind of a CustomResourceDefinition by its structural schema."""
-        spec = crd["spec"]
-        resource = f"{spec['names']['plural']}.{spec['group']}"
-        for version in spec["versions"]:
-            schema = version.get("schema", {}).get("openAPIV3Schema", {})
-            self._schemas[resource, version["name"]] = schema
-            if "status" not in version.get("subresources", {}):
-                self._without_status.add(resource)
-        self._unserved.discard(resource)
-
-    def unserve(self, kind: Kind) -> None:
-        """Stop serving a kind: every path of it answers 404, its watches end."""
-        self._unserved.add(kind.resource)
-        self.journal.wake()
-
-    def serve(self, kind: Kind) -> None:
-        """Serve a kind again, with the objects it had."""
-        self._unserved.discard(kind.resource)
-
-    def serves(self, kind: Kind) -> bool:
-        """Is the kind served?"""
-        return kind.resource not in self._unserved
-
-    def compact(self) -> None:
-        """Forget the history up to now: a watch from before answers 410."""
-        self.journal.compact(self.revision)
-
-    def restart(self) -> None:
-        """What an API server's restart does to watchers: the revision moves, history is gone."""
-        self.revision += 1
-        self.compact()
-
-    # ---- reading -------------------------------------------------------------------------------
-
-    def get(self, kind: Kind, namespace: str, name: str) -> Object | None:
-        """A copy of the live object, or None."""
-        stored = self._of(kind).get((namespace if kind.namespaced else "", name))
-        return None if stored is None else self.shown(kind, stored.object)
-
-    def list(
-        self,
-        kind: Kind,
-        namespace: str | None = None,
-        labels: str = "",
-        fields: str = "",
-        *,
-        at: Listing | None = None,
-    ) -> Listing:
-        """Copies of all objects that the selectors match, by namespace and name.
-
-        ``at`` answers from an older ``snapshot``, as a server with a stale cache would.
-        """
-        selects = self.matcher(kind, namespace, labels, fields)
-        found, revision = at or self.snapshot(kind)
-        return Listing([self.shown(kind, obj) for obj in found if selects(obj)], revision)
-
-    def snapshot(self, kind: Kind) -> Listing:
-        """All objects of a kind as they are now, not to be changed."""
-        found = sorted(self._of(kind).items())
-        return Listing([stored.object for _, stored in found], str(self.revision))
-
-    def kinds(self) -> tuple[Kind, ...]:
-        """Every served kind that anybody has asked for yet."""
-        return tuple(kind for kind in self._kinds.values() if self.serves(kind))
-
-    def matcher(self, kind: Kind, namespace: str | None, labels: str, fields: str) -> Matcher:
-        """The test that list and watch share."""
-        by_label = label_matcher(labels)
-        by_field = field_matcher(fields, _FIELD_SELECTORS.get(kind.resource, frozenset()))
-
-        def selects(obj: Object) -> bool:
-            inside = namespace is None or obj["metadata"].get("namespace", "") == namespace
-            return inside and by_label(obj) and by_field(obj)
-
-        return selects
-
-    def _of(self, kind: Kind) -> dict[tuple[str, str], _Stored]:
-        if not self.serves(kind):
-            raise rules.not_served()
-        self._kinds.setdefault(kind.resource, kind)
-        return self._objects.setdefault(kind.resource, {})
-
-    def shown(self, kind: Kind, obj: Object) -> Object:
-        """A copy of a stored object in the version that was asked for."""
-        shown: Object = clone(obj)
-        # One object is served in every version of its kind.
-        return {**shown, "apiVersion": kind.api_version, "kind": kind.kind}
+class Server(Storage):
+    """The state behind any number of ``MemoryApi``; what it is made of, ``Storage`` says."""
 
     # ---- writing -------------------------------------------------------------------------------
 
@@ -270,6 +125,8 @@ class Server:
             raise ApiError(400, "BadRequest", "metadata.managedFields must be nil")
         self._check_subresource(kind, subresource)
         live = self._of(kind).get(self._key(kind, body))
+        if told := undeclared(body, self._schema(kind) or {}):
+            raise ApiError(500, "", f"failed to create typed patch object: {told}")
         if live is None and subresource:
             raise rules.not_found(kind, metadata["name"])
         if live is None and metadata.get("uid"):
@@ -330,7 +187,7 @@ class Server:
     # ---- the one way to change anything --------------------------------------------------------
 
     def _update(
-        self, kind: Kind, live: _Stored, body: Object, who: Manager, dry_run: bool
+        self, kind: Kind, live: Stored, body: Object, who: Manager, dry_run: bool
     ) -> Object:
         rules.check_preconditions(kind, body["metadata"]["name"], body["metadata"], live.object)
         old = live.object
@@ -362,7 +219,7 @@ class Server:
     def _commit(
         self,
         kind: Kind,
-        live: _Stored | None,
+        live: Stored | None,
         new: Object,
         fields: dict[Manager, Fields],
         subresource: str,
@@ -390,7 +247,7 @@ class Server:
         rules.check_spec(kind, new)
         if old is not None:
             rules.check_change(kind, old, new)
-        if kind.resource not in _NO_GENERATION:
+        if self.counts_generations(kind):
             before = old["metadata"].get("generation", 1) if old else 1
             changed = restless or self._spec(kind, old or new) != self._spec(kind, new)
             new["metadata"]["generation"] = before + int(changed and old is not None)
@@ -408,26 +265,22 @@ class Server:
         return self.shown(kind, self._store(kind, live, new, owners))
 
     def _store(
-        self, kind: Kind, live: _Stored | None, new: Object, owners: dict[Manager, Owned]
+        self, kind: Kind, live: Stored | None, new: Object, owners: dict[Manager, Owned]
     ) -> Object:
         self.revision += 1
         new["metadata"]["resourceVersion"] = str(self.revision)
-        stored = _Stored(new, owners)
+        stored = Stored(new, owners)
         self._of(kind)[self._key(kind, new)] = stored
         before = live.object if live else None
         self.journal.append(Entry(self.revision, kind.resource, before, new))
         return new
 
-    def _drop(self, kind: Kind, live: _Stored) -> None:
+    def _drop(self, kind: Kind, live: Stored) -> None:
         self.revision += 1
         del self._of(kind)[self._key(kind, live.object)]
         self.journal.append(Entry(self.revision, kind.resource, live.object, None))
 
     # ---- small things --------------------------------------------------------------------------
-
-    def has_status(self, kind: Kind) -> bool:
-        """Is ``status`` a subresource of the kind?"""
-        return kind.resource not in self._without_status
 
     def _check_subresource(self, kind: Kind, subresource: str) -> str:
         if subresource == "status" and not self.has_status(kind):
@@ -450,7 +303,7 @@ class Server:
         metadata = obj["metadata"]
         return (metadata["namespace"] if kind.namespaced else ""), metadata["name"]
 
-    def _live(self, kind: Kind, namespace: str, name: str) -> _Stored:
+    def _live(self, kind: Kind, namespace: str, name: str) -> Stored:
         live = self._of(kind).get((namespace if kind.namespaced else "", name))
         if live is None:
             raise rules.not_found(kind, name)
@@ -470,7 +323,7 @@ class Server:
             raise ApiError(403, "Forbidden", message, causes=causes)
 
     def _owners(
-        self, kind: Kind, live: _Stored | None, fields: dict[Manager, Fields]
+        self, kind: Kind, live: Stored | None, fields: dict[Manager, Fields]
     ) -> dict[Manager, Owned]:
         before = live.owners if live else {}
         time = rfc3339(self.now())
@@ -486,12 +339,6 @@ class Server:
             {"status"} if self.has_status(kind) else set()
         )
         return {name: value for name, value in obj.items() if name not in ignored}
-
-    def _schema(self, kind: Kind) -> dict[str, Any] | None:
-        return self._schemas.get((kind.resource, kind.version))
-
-    def _shape(self, kind: Kind) -> Shape:
-        return shape_of(kind, self._schema(kind))
 
 
 def _identity(body: Object) -> Object:
