@@ -40,7 +40,6 @@ from gati.manifests import (
     horizontal_pod_autoscaler,
     pod_disruption_budget,
 )
-from gati.operator_class import is_ours, untouched
 from gati.readiness import Verdict, judge, observe
 from gati.spec import is_suspended, parse_handler
 from reconciler.model import Child, Kind, Need, Object, Plan, Seen, Watch
@@ -90,7 +89,6 @@ class HandlerController:
     """The controller of GatiHandlers. ``default_image`` runs where a spec names no image."""
 
     default_image: str | None = None
-    operator_class: str = ""
     manifests: ManifestGenerator[HandlerSpec] = field(default_factory=KubernetesManifests)
 
     kind = GATI_HANDLER
@@ -112,8 +110,6 @@ class HandlerController:
 
     def plan(self, parent: Object, seen: Seen, now: datetime) -> Plan:
         """The children of a handler that can be honoured, and in every case the status."""
-        if not is_ours(parent, self.operator_class):
-            return untouched(parent)
         try:
             spec = self._parse(parent)
         except Invalid as error:

@@ -11,7 +11,6 @@ from gati.contracts import ModuleSpec
 from gati.environment import parse_env
 from gati.fields import Fields, Invalid
 from gati.kinds import GATI_MODULE
-from gati.operator_class import is_ours, untouched
 from gati.resources import parse_resources
 from reconciler.model import Need, Object, Plan, Seen, Watch
 
@@ -25,8 +24,6 @@ NO_WATCHES: tuple[Watch, ...] = ()
 class ModuleController:
     """The controller of GatiModules."""
 
-    operator_class: str = ""
-
     kind = GATI_MODULE
     watches = NO_WATCHES
 
@@ -36,8 +33,6 @@ class ModuleController:
 
     def plan(self, parent: Object, seen: Seen, now: datetime) -> Plan:
         """Accepted or not; nothing is created and nothing removed."""
-        if not is_ours(parent, self.operator_class):
-            return untouched(parent)
         return answer(parent, parse_module, now)
 
 

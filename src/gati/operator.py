@@ -14,18 +14,16 @@ from reconciler.model import Controller
 class Settings:
     """What an administrator chooses for all objects.
 
-    ``default_image`` runs where a handler names none; ``operator_class`` is the value of the
-    annotation ``gati.dev/operator-class`` that this operator answers to, empty for none.
+    ``default_image`` runs where a handler names none.
     """
 
     default_image: str | None = None
-    operator_class: str = ""
 
 
 def controllers(settings: Settings) -> tuple[Controller, ...]:
     """The controllers of the three kinds."""
     return (
-        HandlerController(settings.default_image, settings.operator_class),
-        ModuleController(settings.operator_class),
-        VersionController(settings.operator_class),
+        HandlerController(settings.default_image),
+        ModuleController(),
+        VersionController(),
     )

@@ -8,7 +8,6 @@ from datetime import datetime
 from gati.acceptance import answer
 from gati.fields import Fields, Invalid
 from gati.kinds import GATI_VERSION
-from gati.operator_class import is_ours, untouched
 from reconciler.model import Need, Object, Plan, Seen, Watch
 from reconciler.status import parse_time
 
@@ -37,8 +36,6 @@ NO_WATCHES: tuple[Watch, ...] = ()
 class VersionController:
     """The controller of GatiVersions."""
 
-    operator_class: str = ""
-
     kind = GATI_VERSION
     watches = NO_WATCHES
 
@@ -48,8 +45,6 @@ class VersionController:
 
     def plan(self, parent: Object, seen: Seen, now: datetime) -> Plan:
         """Accepted or not; nothing is created and nothing removed."""
-        if not is_ours(parent, self.operator_class):
-            return untouched(parent)
         return answer(parent, parse_version, now)
 
 

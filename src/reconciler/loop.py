@@ -141,9 +141,15 @@ class Reconciler:
                 if obj is not None:
                     live[child.id] = obj
         names = {child.id for child in wanted}
-        kinds = {watch.kind.kind: watch.kind for watch in self.controller.watches if watch.child}
+        removable = {
+            watch.kind.kind: watch.kind
+            for watch in self.controller.watches
+            if watch.child and watch.removable
+        }
         surplus = tuple(
-            (kinds[id_[0]], obj) for id_, obj in seen.children.items() if id_ not in names
+            (removable[id_[0]], obj)
+            for id_, obj in seen.children.items()
+            if id_ not in names and id_[0] in removable
         )
         return ChangeSet(parent, self.controller.kind, wanted, live, surplus)
 

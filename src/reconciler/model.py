@@ -60,11 +60,14 @@ class Watch:
     is stored, and drops it by answering None: memory is paid for what plans read.
     ``index`` names the value under which a Need finds objects of this kind.
     A change wakes the owner and whoever's Need asks for the object.
-    ``child`` kinds are written by the controller and pruned; the others are only read.
+    ``child`` kinds are written by the controller; the others are only read. A child that is
+    wanted no more is deleted, unless its kind is not ``removable`` (every plan wants it): then
+    the right to delete it is not asked for either.
     """
 
     kind: Kind
     child: bool = False
+    removable: bool = True
     labels: str = ""
     keep: Callable[[Object], Object | None] | None = None
     index: Callable[[Object], str | None] | None = None

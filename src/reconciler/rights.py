@@ -12,7 +12,7 @@ from typing import NamedTuple
 from reconciler.model import Controller
 
 READ = ("get", "list", "watch")
-WRITE = ("create", "patch", "delete")
+WRITE = ("create", "patch")
 
 
 class Right(NamedTuple):
@@ -27,7 +27,8 @@ def rights(controllers: Iterable[Controller], *, events: bool = True) -> list[Ri
     """What the controllers' process must be allowed in the namespaces it looks at.
 
     A parent is got before a missing child is made anew, and a child when its name is taken;
-    both are listed and watched. A child is applied (authorised as create and patch) and deleted.
+    both are listed and watched. A child is applied (authorised as create and
+    patch) and, where a plan can do without it, deleted.
     What is only read is listed and watched. A status is applied: patch. The finalizers are not
     touched: clusters that enforce permissions on owner references ask for that right of whoever
     makes a child that blocks its owner's deletion.
@@ -41,7 +42,9 @@ def rights(controllers: Iterable[Controller], *, events: bool = True) -> list[Ri
             found.add(Right(kind.group, f"{kind.plural}/finalizers", "update"))
         found.add(Right(kind.group, f"{kind.plural}/status", "patch"))
         for watch in controller.watches:
-            verbs = (*READ, *WRITE) if watch.child else ("list", "watch")
+            verbs: tuple[str, ...] = (*READ, *WRITE) if watch.child else ("list", "watch")
+            if watch.child and watch.removable:
+                verbs = (*verbs, "delete")
             found |= {Right(watch.kind.group, watch.kind.plural, verb) for verb in verbs}
     if events:
         found |= {Right("", "events", verb) for verb in ("create", "patch")}

@@ -82,10 +82,3 @@ def test_a_version_that_makes_no_sense_is_not_accepted(spec, path):
 def test_both_spellings_of_a_version_parse_to_the_same():
     old = parse_version(wrapped({"versionId": "v1", "routingWeight": 30, "breaking": False}))
     assert old == parse_version(wrapped({"version": "v1", "traffic": 30}))
-
-
-def test_objects_of_another_operators_class_keep_their_status():
-    obj = wrapped(MODULE) | {"status": {"phase": "Accepted"}}
-    for controller in (ModuleController("blue"), VersionController("blue")):
-        made = controller.plan(obj, Seen(), NOW)
-        assert (made.status, made.children) == ({"phase": "Accepted"}, None)

@@ -566,23 +566,6 @@ def test_an_autoscalers_own_status_never_reaches_the_cache():
     assert kept == autoscaler()
 
 
-# Operator classes.
-
-
-@pytest.mark.parametrize(
-    ("annotation", "operator", "ours"),
-    [(None, "", True), ("blue", "", False), (None, "blue", False), ("blue", "blue", True)],
-)
-def test_an_object_belongs_to_the_operator_of_its_class(annotation, operator, ours):
-    parent = handler()
-    if annotation:
-        parent["metadata"]["annotations"] = {"gati.dev/operator-class": annotation}
-    parent["status"] = {"phase": "Running"}
-    made = plan(parent, operator_class=operator)
-    assert (made.children is not None) is ours
-    assert ours or made.status == parent["status"]
-
-
 def test_the_owner_reference_names_the_storage_version():
     assert owner_reference(handler(), HandlerController.kind)["apiVersion"] == "gati.dev/v1"
 

@@ -1,0 +1,182 @@
+"""The operator's own rights: none too many, none missing, each one seen at work.
+
+Acceptance: every right that is shipped is either seen in the API server's audit log or stands in
+the reviewed list below, with its reason.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+import yaml
+
+from cluster.operator_process import (
+    USER,
+    Objects,
+    OperatorProcess,
+    condition,
+    eventually,
+    install,
+)
+from devcluster import Cluster
+from gati import operator as gati
+from reconciler.rights import Right, rights
+
+RBAC = Path(__file__).parents[2] / "deploy" / "gati" / "rbac.yaml"
+
+REVIEWED = {
+    "create": "an apply that creates is authorised as create and audited as patch",
+    "get configmaps": "read only where the name is taken in the moment of our write, or to tell "
+    "who contests: the watch shows every ConfigMap",
+    "get horizontalpodautoscalers": "as for ConfigMaps",
+    "update gatihandlers/finalizers": "asked for by the admission plugin "
+    "OwnerReferencesPermissionEnforcement, which is off on this control plane",
+}
+"""Rights that no audit log can show, by verb or by verb and resource."""
+
+
+def shipped(kind: str) -> set[Right]:
+    """The rights in the shipped role of that kind."""
+    documents = [each for each in yaml.safe_load_all(RBAC.read_text("utf-8")) if each]
+    return {
+        Right(group, resource, verb)
+        for role in documents
+        if role["kind"] == kind and role["metadata"]["name"] == "gati-operator"
+        for rule in role["rules"]
+        for group in rule["apiGroups"]
+        for resource in rule["resources"]
+        for verb in rule["verbs"]
+    }
+
+
+def test_the_shipped_role_is_exactly_what_the_controllers_need():
+    assert shipped("ClusterRole") == set(rights(gati.controllers(gati.Settings())))
+
+
+def test_the_shipped_leases_are_confined_to_the_operators_namespace():
+    group = "coordination.k8s.io"
+    assert shipped("Role") == {Right(group, "leases", verb) for verb in ("get", "create", "update")}
+
+
+def test_no_right_is_a_wildcard_reads_secrets_or_gives_more_rights():
+    everything = shipped("ClusterRole") | shipped("Role")
+    assert not [right for right in everything if "*" in right]
+    assert not [right for right in everything if right.resource.startswith("secrets")]
+    assert not {right.verb for right in everything} & {"escalate", "bind", "impersonate"}
+
+
+def used(cluster: Cluster) -> Iterator[Right]:
+    """The rights that the audit log shows at work."""
+    for line in cluster.audit_log.read_text("utf-8").splitlines():
+        event = json.loads(line)
+        reference = event.get("objectRef") or {}
+        if event["user"]["username"] == USER and "resource" in reference:
+            subresource = reference.get("subresource")
+            resource = reference["resource"] + (f"/{subresource}" if subresource else "")
+            yield Right(reference.get("apiGroup", ""), resource, event["verb"])
+
+
+def forbidden(cluster: Cluster) -> list[str]:
+    """What the operator tried and was not allowed."""
+    lines = cluster.audit_log.read_text("utf-8").splitlines()
+    events = [json.loads(line) for line in lines]
+    return [
+        event["requestURI"]
+        for event in events
+        if event["user"]["username"] == USER
+        and event.get("responseStatus", {}).get("code") == 403
+        and "forbidden" in event.get("responseStatus", {}).get("message", "")
+    ]
+
+
+def foreign(resource: str, api_version: str, kind: str, spec: dict) -> tuple[str, dict]:
+    body = {
+        "apiVersion": api_version,
+        "kind": kind,
+        "metadata": {"name": "handler-taken"},
+        **({"spec": spec} if spec else {}),
+    }
+    return resource, body
+
+
+LABELS = {"matchLabels": {"app": "theirs"}}
+FOREIGN = (
+    foreign("configmaps", "v1", "ConfigMap", {}),
+    foreign(
+        "deployments",
+        "apps/v1",
+        "Deployment",
+        {
+            "replicas": 0,
+            "selector": LABELS,
+            "template": {
+                "metadata": {"labels": {"app": "theirs"}},
+                "spec": {"containers": [{"name": "a", "image": "a"}]},
+            },
+        },
+    ),
+    foreign("services", "v1", "Service", {"ports": [{"port": 80}]}),
+    foreign(
+        "horizontalpodautoscalers",
+        "autoscaling/v2",
+        "HorizontalPodAutoscaler",
+        {
+            "maxReplicas": 2,
+            "scaleTargetRef": {"apiVersion": "apps/v1", "kind": "Deployment", "name": "theirs"},
+        },
+    ),
+    foreign("poddisruptionbudgets", "policy/v1", "PodDisruptionBudget", {"selector": LABELS}),
+)
+
+
+@pytest.mark.timeout(240)
+def test_every_right_is_seen_at_work_or_has_a_reviewed_reason(
+    own_cluster: Callable[..., Cluster], operators: Callable[..., OperatorProcess]
+):
+    """A life that needs every right: each name taken once and freed, everything on, off, deleted."""
+    cluster = own_cluster()
+    install(cluster)
+    cluster.create_namespace("rights")
+    objects = Objects(cluster, "rights")
+    process = operators(cluster, "", flags=("--backoff=0.2", "--backoff-limit=2"))
+    process.run()
+    scaling = {"enabled": True, "minReplicas": 2, "maxReplicas": 4}
+    for resource, body in FOREIGN:
+        objects.create(resource, body)
+    objects.handler("taken", config={"A": "b"}, autoscaling=scaling)
+    for resource, body in FOREIGN:  # in the order of the waves: each shows only after the last
+        eventually(lambda kind=body["kind"]: kind in conflict(objects))
+        objects.delete(resource, "handler-taken")
+        objects.merge("gatihandlers", "taken", {"metadata": {"annotations": {"look": resource}}})
+    objects.ready("taken")
+    for _ in range(2):  # twice, so that the second Event is a count on the first
+        objects.delete("services", "handler-taken")
+        eventually(lambda: objects.get("services", "handler-taken"))
+    objects.merge("gatihandlers", "taken", {"spec": {"config": None, "autoscaling": None}})
+    objects.merge("gatihandlers", "taken", {"spec": {"replicas": 1}})
+    eventually(lambda: set(objects.children("taken")) == {
+        ("deployments", "handler-taken"), ("services", "handler-taken")
+    })  # fmt: skip
+    objects.kubectl("apply", "-f", str(RBAC.parents[2] / "examples"), "-n", "default")
+    eventually(lambda: not missing(cluster) or print(missing(cluster)), 120)
+    assert forbidden(cluster) == []
+
+
+def conflict(objects: Objects) -> str:
+    """What the handler says of a name that is taken."""
+    found = condition(objects.there("gatihandlers", "taken"), "Ready")
+    return found["message"] if found.get("reason") == "NameConflict" else ""
+
+
+def missing(cluster: Cluster) -> set[Right]:
+    seen = set(used(cluster))
+    return {
+        right
+        for right in shipped("ClusterRole") | shipped("Role")
+        if right not in seen
+        and right.verb not in REVIEWED
+        and f"{right.verb} {right.resource}" not in REVIEWED
+    }
