@@ -236,7 +236,7 @@ class ExistingCluster:
             body for body in documents.definitions() if body["metadata"]["name"] not in names
         ]
         if present and self.update_definitions:
-            self.kubectl.apply(present, server_side=True)
+            self.kubectl.apply(present, server_side=True, force=True)
 
     def install_rights(self) -> None:
         """See ``Cluster.install_rights``."""

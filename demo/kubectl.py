@@ -68,8 +68,13 @@ class Kubectl:
         )
         return created
 
-    def apply(self, documents: Iterable[Object], *, server_side: bool = False) -> None:
-        """``kubectl apply`` of the documents, in their order."""
+    def apply(
+        self, documents: Iterable[Object], *, server_side: bool = False, force: bool = False
+    ) -> None:
+        """``kubectl apply`` of the documents, in their order; ``force`` takes over fields that
+        another field manager has set.
+        """
         body = {"apiVersion": "v1", "kind": "List", "items": list(documents)}
         flags = ["--server-side"] if server_side else []
+        flags += ["--force-conflicts"] if force else []
         self("apply", *flags, "-f", "-", stdin=json.dumps(body))

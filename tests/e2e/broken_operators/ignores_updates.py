@@ -4,7 +4,7 @@ from dataclasses import replace
 from datetime import datetime
 
 from gati import cli
-from gati.handler import HandlerController
+from gati.handler.controller import HandlerController
 from reconciler.model import Child, Object, Plan, Seen
 
 real_plan = HandlerController.plan
