@@ -57,7 +57,7 @@ generate: setup ## Write the generated files anew (CRDs, reference)
 
 lock: setup ## Pin the dependencies anew
 	@$(BIN)/uv pip compile --quiet --universal --generate-hashes --no-header --no-annotate \
-	  --python-version 3.11 --group dev pyproject.toml -o requirements.lock
+	  --python-version 3.11 --extra devcluster --group dev pyproject.toml -o requirements.lock
 
 fresh: ## Clone as another user with an empty home and run make demo and make test there (root)
 	@bash scripts/fresh

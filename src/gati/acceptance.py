@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Any
 
 from gati import reasons as r
-from gati.fields import Invalid
+from gati.spec.fields import Invalid
 from reconciler.model import Object, Plan
 from reconciler.status import Condition, conditions
 

@@ -8,10 +8,10 @@ from typing import Literal, cast
 
 from gati.acceptance import answer
 from gati.contracts import ModuleSpec
-from gati.environment import parse_env
-from gati.fields import Fields, Invalid
 from gati.kinds import GATI_MODULE
-from gati.resources import parse_resources
+from gati.spec.environment import parse_env
+from gati.spec.fields import Fields, Invalid
+from gati.spec.resources import parse_resources
 from reconciler.model import Need, Object, Plan, Seen, Watch
 
 TYPES = ("node", "wasm", "oci")

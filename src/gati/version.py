@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from gati.acceptance import answer
-from gati.fields import Fields, Invalid
 from gati.kinds import GATI_VERSION
+from gati.spec.fields import Fields, Invalid
 from reconciler.model import Need, Object, Plan, Seen, Watch
 from reconciler.status import parse_time
 

@@ -3,7 +3,7 @@
 from datetime import UTC, datetime
 from typing import Any
 
-from gati.handler import HandlerController
+from gati.handler.controller import HandlerController
 from gati.kinds import DEPLOYMENT, HORIZONTAL_POD_AUTOSCALER, POD
 from reconciler.model import Need, Object, Plan, Seen
 

@@ -8,7 +8,7 @@ import yaml
 
 from gati.module import ModuleController, parse_module
 from gati.operator import Settings, controllers
-from gati.spec import Invalid
+from gati.spec.handler import Invalid
 from gati.version import VersionController, parse_version
 from reconciler.model import Seen
 

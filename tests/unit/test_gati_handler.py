@@ -22,8 +22,8 @@ from gati_objects import (
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gati import configuration, pod_problems
-from gati.handler import WATCHES, HandlerController
+from gati.handler import configuration, pod_problems
+from gati.handler.controller import WATCHES, HandlerController
 from gati.kinds import CONFIG_MAP, HORIZONTAL_POD_AUTOSCALER, POD
 from gati.reasons import FAILURES
 from reconciler.meta import owner_reference

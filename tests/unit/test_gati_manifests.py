@@ -11,8 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gati import names
-from gati.handler import HandlerController
-from gati.spec import parse_handler
+from gati.handler.controller import HandlerController
+from gati.spec.handler import parse_handler
 from reconciler.model import Seen
 
 HERE = Path(__file__).parent

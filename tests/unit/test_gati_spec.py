@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gati.contracts import Autoscaling, Probes, ProbeSpec, Security
-from gati.spec import Invalid, parse_handler
+from gati.spec.handler import Invalid, parse_handler
 
 WORDS = st.text("abcdefghij-", min_size=1, max_size=20)
 

@@ -6,7 +6,7 @@ import re
 
 from gati import names
 from gati.contracts import JsonObject
-from gati.fields import Fields, Invalid, pruned
+from gati.spec.fields import Fields, Invalid, pruned
 
 _RESERVED = ("gati.dev/", "app.kubernetes.io/")
 _KEY = re.compile(

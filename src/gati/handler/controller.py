@@ -12,12 +12,19 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any
 
-from gati import configuration, names, pod_problems
+from gati import names
 from gati import reasons as r
-from gati.autoscaling import Scaling, bounds, scaling, target_of, users_autoscaler
 from gati.contracts import HandlerSpec, ManifestGenerator
-from gati.fields import Invalid
-from gati.handler_status import (
+from gati.handler import configuration, pod_problems
+from gati.handler.autoscaling import Scaling, bounds, scaling, target_of, users_autoscaler
+from gati.handler.manifests import (
+    KubernetesManifests,
+    complete,
+    horizontal_pod_autoscaler,
+    pod_disruption_budget,
+)
+from gati.handler.readiness import Verdict, judge, observe
+from gati.handler.status import (
     SUSPENDED,
     contested_conditions,
     notes,
@@ -34,14 +41,8 @@ from gati.kinds import (
     POD_DISRUPTION_BUDGET,
     SERVICE,
 )
-from gati.manifests import (
-    KubernetesManifests,
-    complete,
-    horizontal_pod_autoscaler,
-    pod_disruption_budget,
-)
-from gati.readiness import Verdict, judge, observe
-from gati.spec import is_suspended, parse_handler
+from gati.spec.fields import Invalid
+from gati.spec.handler import is_suspended, parse_handler
 from reconciler.model import Child, Kind, Need, Object, Plan, Seen, Watch
 
 CONFLICT_INTERVAL = timedelta(seconds=30)

@@ -10,12 +10,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from gati.contracts import Autoscaling, HandlerSpec, JsonObject
-from gati.fields import Fields, Invalid
 from reconciler.meta import controller_of
 from reconciler.model import Object
-
-DEFAULT_TARGET_CPU = 70
-_MOST = 2**31 - 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,25 +37,6 @@ class Scaling:
     def least(self, live: int) -> int:
         """The floor, where the Deployment asks for ``live`` replicas now."""
         return 0 if self.to_zero and live < 1 else self.floor
-
-
-def parse_autoscaling(fields: Fields) -> Autoscaling | None:
-    """``spec.autoscaling``, or None where it is off. Raises Invalid."""
-    block = fields.object("autoscaling")
-    enabled = block.boolean("enabled")
-    low = block.integer("minReplicas", 1, _MOST) or 1
-    high = block.integer("maxReplicas", 1, _MOST)
-    target = block.integer("targetCPU", 1, _MOST) or DEFAULT_TARGET_CPU
-    if not enabled:
-        return None
-    if high is None:
-        raise Invalid(block.at("maxReplicas"), "is missing: write the most replicas to scale to")
-    if low > high:
-        raise Invalid(
-            block.at("minReplicas"),
-            f"is {low}, more than maxReplicas {high}: lower one or raise the other",
-        )
-    return Autoscaling(low, high, target)
 
 
 def scaling(spec: HandlerSpec, workload: str, autoscalers: Iterable[Object]) -> Scaling:

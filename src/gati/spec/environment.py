@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 
 from gati.contracts import JsonObject
-from gati.fields import Fields, Invalid, pruned
-from gati.resources import quantity
+from gati.spec.fields import Fields, Invalid, pruned
+from gati.spec.resources import quantity
 
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _SOURCES = ("configMapKeyRef", "secretKeyRef", "fieldRef", "resourceFieldRef")

@@ -11,9 +11,9 @@ from __future__ import annotations
 
 from gati import names
 from gati.contracts import HandlerSpec, JsonObject, Probes
-from gati.probes import PORT_NAME, probe
-from gati.spec import CONTAINER
-from gati.volumes import RESERVED
+from gati.spec.handler import CONTAINER
+from gati.spec.probes import PORT_NAME, probe
+from gati.spec.volumes import RESERVED
 
 DRAIN_SECONDS = 5
 """How long a pod that is going away still answers, so that every proxy has heard of it."""

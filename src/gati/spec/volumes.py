@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from gati.contracts import JsonObject
-from gati.environment import resource_field
-from gati.fields import Fields, Invalid, pruned
-from gati.resources import quantity
+from gati.spec.environment import resource_field
+from gati.spec.fields import Fields, Invalid, pruned
+from gati.spec.resources import quantity
 
 KINDS = ("configMap", "secret", "emptyDir", "persistentVolumeClaim", "projected")
 DEFAULT_MODE = 0o644

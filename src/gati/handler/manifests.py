@@ -10,7 +10,6 @@ from collections.abc import Mapping
 from typing import Any
 
 from gati import names
-from gati.autoscaling import autoscaler_spec
 from gati.contracts import (
     Autoscaling,
     ConfigMapSpec,
@@ -19,9 +18,10 @@ from gati.contracts import (
     JsonObject,
     ServiceSpec,
 )
+from gati.handler.autoscaling import autoscaler_spec
+from gati.handler.pods import pod_template
 from gati.kinds import GATI_HANDLER
-from gati.pods import pod_template
-from gati.probes import PORT_NAME
+from gati.spec.probes import PORT_NAME
 from reconciler.meta import owner_reference
 from reconciler.model import Kind, Object
 

@@ -7,14 +7,14 @@ every object with the other one invalid.
 from __future__ import annotations
 
 from gati import names
-from gati.autoscaling import parse_autoscaling
 from gati.contracts import HandlerSpec, JsonObject, Security
-from gati.environment import parse_config, parse_env, parse_env_from
-from gati.fields import Fields, Invalid, pruned
-from gati.placement import parse_annotations, parse_labels, parse_spread, parse_tolerations
-from gati.probes import parse_probes
-from gati.resources import parse_resources, quantities
-from gati.volumes import parse_mounts, parse_volumes
+from gati.spec.autoscaling import parse_autoscaling
+from gati.spec.environment import parse_config, parse_env, parse_env_from
+from gati.spec.fields import Fields, Invalid, pruned
+from gati.spec.placement import parse_annotations, parse_labels, parse_spread, parse_tolerations
+from gati.spec.probes import parse_probes
+from gati.spec.resources import parse_resources, quantities
+from gati.spec.volumes import parse_mounts, parse_volumes
 from reconciler.meta import digest
 from reconciler.model import Object
 

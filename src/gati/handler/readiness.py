@@ -10,8 +10,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from gati import reasons as r
+from gati.handler.pod_problems import Problem, stable
 from gati.names import VERSION
-from gati.pod_problems import Problem, stable
 from reconciler.model import Object
 
 

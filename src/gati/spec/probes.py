@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from gati.contracts import JsonObject, Probes, ProbeSpec
-from gati.fields import Fields, Invalid
+from gati.spec.fields import Fields, Invalid
 
 PORT_NAME = "http"
 """Name of the container's port and of the Service's."""

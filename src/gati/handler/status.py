@@ -11,10 +11,10 @@ from datetime import datetime
 
 from gati import names
 from gati import reasons as r
-from gati.autoscaling import Scaling
 from gati.contracts import HandlerSpec
+from gati.handler.autoscaling import Scaling
+from gati.handler.readiness import Observed, Verdict, refusal_reason
 from gati.kinds import GATI_HANDLER
-from gati.readiness import Observed, Verdict, refusal_reason
 from reconciler.model import Note, Object, Seen
 from reconciler.status import Condition, conditions, find
 

@@ -1,0 +1,1 @@
+"""The GatiHandler: its plan, what it wants to exist, and what its status says."""
