@@ -1,17 +1,20 @@
 """One table of what an API server does, run against the in-memory one and against a real one.
 
 A scenario writes and reads through an ``Api`` and leaves a transcript: one word for what became
-of each write, and what it chose to look at. The table states the words, so that the in-memory
-server is held to them without a cluster; against a real server, whole objects are compared too,
-field ownership included.
+of each write, what it chose to look at, and every object that it wrote, field ownership included.
+The table states the words; ``transcripts/`` holds the objects as a real server answered them, so
+that the in-memory one is held to both without a cluster. To record them again, for a new release:
+``RECORD_TRANSCRIPTS=1 pytest tests/cluster/test_memory_conformance.py``.
 """
 
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import Awaitable, Callable
 from contextlib import aclosing
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from reconciler.api import JSON_PATCH, MERGE_PATCH, Api, ApiError
@@ -210,6 +213,20 @@ class Scenario:
     name: str
     script: Callable[[Transcript], Awaitable[None]]
     words: tuple[Any, ...]
+
+    @property
+    def recorded(self) -> list[Object]:
+        """The objects that a real server answered."""
+        return list(json.loads(self._record.read_text()))
+
+    def record(self, objects: list[Object]) -> None:
+        """Keep what a real server answered."""
+        text = json.dumps(objects, indent=1, sort_keys=True, ensure_ascii=False)
+        self._record.write_text(f"{text}\n")
+
+    @property
+    def _record(self) -> Path:
+        return Path(__file__).with_name("transcripts") / f"{self.name}.json"
 
 
 SCENARIOS: list[Scenario] = []

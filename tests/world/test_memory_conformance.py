@@ -1,4 +1,4 @@
-"""The in-memory server leaves the transcript that the table of scenarios states."""
+"""The in-memory server leaves the transcripts that a real one left."""
 
 from __future__ import annotations
 
@@ -27,3 +27,4 @@ async def test_in_memory(scenario: Scenario) -> None:
     await scenario.script(transcript)
 
     assert transcript.words == list(scenario.words)
+    assert transcript.objects == scenario.recorded
