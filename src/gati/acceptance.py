@@ -28,4 +28,6 @@ def answer(parent: Object, parse: Callable[[Object], Any], now: datetime) -> Pla
         "observedGeneration": generation,
         "conditions": conditions([condition], old, generation, now),
     }
+    if condition.status == "True":
+        status["phase"] = "Accepted"
     return Plan(status=status)

@@ -203,14 +203,15 @@ class KubernetesTarget:
         paths: tuple[str, ...],
     ) -> Change:
         await self._drop_former_owner(child, live)
-        await self._hand_over(child, live)
+        if await self._hand_over(child, live):
+            paths += tuple(f"{'.'.join(path)} left to others" for path in child.yields)
         answer = await self._api.apply(child.kind, _with_uid(body, live), manager=self._manager)
         self._agree(child, parent, body, answer)
         self._written(child.kind, answer)
         return Change(child.kind, child.id[1], action, answer, paths)
 
-    async def _hand_over(self, child: Child, live: Object) -> None:
-        """Let go of the yielded fields without losing their values.
+    async def _hand_over(self, child: Child, live: Object) -> bool:
+        """Let go of the yielded fields without losing their values; False if that was done before.
 
         A field that its only owner leaves out of an apply goes back to its default, so a second
         field manager takes it over first. It does not force: where somebody else has changed
@@ -218,7 +219,7 @@ class KubernetesTarget:
         """
         mark = ownership.yields_annotation(self._group)
         if not child.yields or mark in ownership.annotations_of(live):
-            return
+            return False
         partial: Object = {
             "apiVersion": child.body["apiVersion"],
             "kind": child.body["kind"],
@@ -237,6 +238,7 @@ class KubernetesTarget:
         except ApiError as error:
             if error.code != 409 or not error.causes:
                 raise
+        return True
 
     async def _drop_former_owner(self, child: Child, live: Object) -> None:
         """Take off the controller reference of a parent that is gone (adopted objects only)."""

@@ -254,7 +254,9 @@ def summary(changes: Iterable[Change]) -> tuple[Note, ...]:
 def _describe(change: Change) -> str:
     marks = ("metadata.annotations", "metadata.labels")
     paths = [path for path in change.paths if not path.startswith(marks)]
-    if change.action is Action.CREATED or not paths:
+    if change.action in (Action.CREATED, Action.DELETED):
         return f"{change.kind} {change.name}"
+    if not paths:
+        return f"{change.kind} {change.name} (labels, annotations, or fields no longer wanted)"
     shown = ", ".join(paths[:4]) + (", ..." if len(paths) > 4 else "")
     return f"{change.kind} {change.name} ({shown})"

@@ -81,7 +81,7 @@ def judge(observed: Observed, floor: int, problem: Problem | None) -> Verdict:
     if rolled_out and observed.available >= floor:
         if observed.desired == 0:
             return Verdict(True, r.SCALED_TO_ZERO, "no replica is asked for")
-        return Verdict(True, r.READY, _count(observed), serving=serving)
+        return Verdict(True, r.READY, _count(observed, floor), serving=serving)
     progress = _progress(observed)
     cause = observed.failure or problem
     stuck = observed.current and observed.deadline_exceeded
@@ -104,8 +104,12 @@ def _progress(observed: Observed) -> str:
     return _count(observed)
 
 
-def _count(observed: Observed) -> str:
-    return f"{observed.available} of {observed.desired} replicas ready"
+def _count(observed: Observed, floor: int = 0) -> str:
+    count = f"{observed.available} of {observed.desired} replicas ready"
+    # Fewer than asked for is no contradiction to Ready, but has to be explained.
+    return (
+        f"{count}, {floor} needed" if 0 < floor <= observed.available < observed.desired else count
+    )
 
 
 def _failure(condition: Object | None) -> Problem | None:
