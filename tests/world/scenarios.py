@@ -759,6 +759,7 @@ async def a_service_keeps_its_address(t: Transcript) -> None:
     first = await t.apply(SERVICE, body(SERVICE, "s", {"ports": ports, "selector": {"a": "b"}}))
     await t.apply(SERVICE, body(SERVICE, "s", {"ports": [{"port": 81}], "selector": {"a": "b"}}))
     spec = {"ports": ports, "selector": {"a": "c"}, "type": "NodePort"}
+    await t.api.create(CONFIG_MAP, t.placed(CONFIG_MAP, config_map("moves-the-counters")))
     await t.replace(SERVICE, body(SERVICE, "s", spec))
     last = await t.live(SERVICE, "s")
     t.words.append(first["spec"]["clusterIP"] == last["spec"]["clusterIP"])
