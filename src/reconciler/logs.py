@@ -123,7 +123,7 @@ def configure(
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(number)
-    # Not "slow callback" or every connection, also when we are asked for debug.
+    # What asyncio says at debug is about its selectors, not about us.
     logging.getLogger("asyncio").setLevel(max(number, logging.INFO))
 
 
