@@ -18,7 +18,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
-from urllib.error import URLError
+from urllib.error import HTTPError, URLError
 from urllib.request import ProxyHandler, build_opener
 
 import yaml
@@ -240,6 +240,7 @@ class OperatorProcess:
         namespace: str,
         log: Path,
         *,
+        account: tuple[str, str] = ACCOUNT,
         flags: tuple[str, ...] = QUICK,
         server: str = "",
     ) -> None:
@@ -247,11 +248,11 @@ class OperatorProcess:
         self.namespace = namespace
         self.flags = flags
         self.log = log
-        self._kubeconfig = cluster.service_account_kubeconfig(*ACCOUNT)
+        self.kubeconfig = cluster.service_account_kubeconfig(*account)
         if server:
-            text = self._kubeconfig.read_text("utf-8").replace(cluster.url, server)
-            self._kubeconfig.write_text(text, "utf-8")
-        config = yaml.safe_load(self._kubeconfig.read_text("utf-8"))
+            text = self.kubeconfig.read_text("utf-8").replace(cluster.url, server)
+            self.kubeconfig.write_text(text, "utf-8")
+        config = yaml.safe_load(self.kubeconfig.read_text("utf-8"))
         self.token: str = config["users"][0]["user"]["token"]
         self._process: subprocess.Popen[bytes] | None = None
         self._started_at = 0
@@ -278,7 +279,7 @@ class OperatorProcess:
                     [
                         str(PROGRAM),
                         "run",
-                        f"--kubeconfig={self._kubeconfig}",
+                        f"--kubeconfig={self.kubeconfig}",
                         *([f"--namespace={self.namespace}"] if self.namespace else []),
                         "--log-format=json",
                         *self.flags,
@@ -345,8 +346,11 @@ class OperatorProcess:
         try:
             with opener.open(url, timeout=10) as answer:
                 return answer.status, answer.read().decode()
-        except URLError as error:
-            return getattr(error, "code", 0), ""
+        except HTTPError as error:
+            with error:
+                return error.code, error.read().decode()
+        except URLError:
+            return 0, ""
 
     def metrics(self) -> dict[str, float]:
         """The metrics, each series as Prometheus writes it."""

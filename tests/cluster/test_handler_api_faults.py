@@ -1,0 +1,396 @@
+"""The operator outlives every fault of the API server and of the way to it, goes on by itself,
+stops when it is told to, and tells no secret meanwhile.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import selectors
+import socket
+import threading
+from collections.abc import Callable, Iterator
+from typing import Any
+from urllib.parse import urlsplit
+
+import pytest
+
+from cluster.operator_process import (
+    Objects,
+    OperatorProcess,
+    eventually,
+    install,
+    is_ready,
+)
+from devcluster import Cluster
+from devcluster.api import ApiError
+
+
+class Relay:
+    """Passes connections on to a server, until it is told to cut, refuse or swallow them."""
+
+    def __init__(self, server: str) -> None:
+        address = urlsplit(server)
+        self._server = (address.hostname, address.port)
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self.url = f"https://127.0.0.1:{self._listener.getsockname()[1]}"
+        self.connections = 0
+        self._open: set[socket.socket] = set()
+        self._refusing = threading.Event()
+        self._swallowing = threading.Event()
+        self._thread = threading.Thread(target=self._accept, daemon=True)
+        self._thread.start()
+
+    def cut(self) -> None:
+        """Break every connection that is open now."""
+        for each in list(self._open):
+            with contextlib.suppress(OSError):
+                each.shutdown(socket.SHUT_RDWR)
+
+    def refuse(self) -> None:
+        """Break every connection, and new ones at once."""
+        self._refusing.set()
+        self.cut()
+
+    def swallow(self) -> None:
+        """Keep all connections open, and let nothing through any more."""
+        self._swallowing.set()
+
+    def let_through(self) -> None:
+        """Work again, for new connections."""
+        self._refusing.clear()
+        self._swallowing.clear()
+
+    def close(self) -> None:
+        """Listen no more."""
+        self._listener.close()
+        self.refuse()
+
+    def _accept(self) -> None:
+        while True:
+            try:
+                client, _ = self._listener.accept()
+            except OSError:
+                return
+            self.connections += 1
+            if self._refusing.is_set():
+                client.close()
+                continue
+            threading.Thread(target=self._pass_on, args=(client,), daemon=True).start()
+
+    def _pass_on(self, client: socket.socket) -> None:
+        with client, socket.create_connection(self._server) as server:
+            pair = {client: server, server: client}
+            self._open.update(pair)
+            with selectors.DefaultSelector() as selector, contextlib.suppress(OSError):
+                for each in pair:
+                    selector.register(each, selectors.EVENT_READ)
+                while not self._refusing.is_set():
+                    for key, _ in selector.select(0.5):
+                        content = key.fileobj.recv(65536)  # type: ignore[union-attr]
+                        if not content:
+                            raise OSError
+                        if not self._swallowing.is_set():
+                            pair[key.fileobj].sendall(content)  # type: ignore[index]
+            self._open.difference_update(pair)
+
+
+@pytest.fixture
+def relay(gati_cluster: Cluster) -> Iterator[Relay]:
+    """A way to the API server that can be broken."""
+    made = Relay(gati_cluster.url)
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def through_relay(
+    operators: Callable[..., OperatorProcess], objects: Objects, relay: Relay
+) -> OperatorProcess:
+    """An operator that reaches the API server through the relay."""
+    operator = operators(objects.cluster, objects.namespace, server=relay.url)
+    operator.run()
+    return operator
+
+
+@pytest.fixture
+def broken_webhook(objects: Objects) -> Iterator[Callable[[], None]]:
+    """An admission webhook that nobody answers, for writes of Deployments; called, it goes away."""
+    path = "/apis/admissionregistration.k8s.io/v1/validatingwebhookconfigurations"
+    chosen = {"matchLabels": {"kubernetes.io/metadata.name": objects.namespace}}
+    rule = {
+        "apiGroups": ["apps"],
+        "apiVersions": ["v1"],
+        "resources": ["deployments"],
+        "operations": ["CREATE", "UPDATE"],
+    }
+    webhook = {
+        "name": "down.example.com",
+        "clientConfig": {"url": "https://127.0.0.1:9/"},
+        "namespaceSelector": chosen,
+        "rules": [rule],
+        "failurePolicy": "Fail",
+        "sideEffects": "None",
+        "admissionReviewVersions": ["v1"],
+        "timeoutSeconds": 1,
+    }
+    api = objects.cluster.api
+    api.json(
+        "POST",
+        path,
+        {
+            "apiVersion": "admissionregistration.k8s.io/v1",
+            "kind": "ValidatingWebhookConfiguration",
+            "metadata": {"name": objects.namespace},
+            "webhooks": [webhook],
+        },
+    )
+    probe = {
+        "apiVersion": "apps/v1",
+        "kind": "Deployment",
+        "metadata": {"name": "probe"},
+        "spec": {
+            "selector": {"matchLabels": {"app": "probe"}},
+            "template": {
+                "metadata": {"labels": {"app": "probe"}},
+                "spec": {"containers": [{"name": "a", "image": "a"}]},
+            },
+        },
+    }
+
+    def refused() -> bool:
+        try:
+            api.json("POST", objects.path("deployments") + "?dryRun=All", probe)
+        except ApiError as error:
+            return error.status == 500
+        return False
+
+    def remove() -> None:
+        with contextlib.suppress(ApiError):
+            api.json("DELETE", f"{path}/{objects.namespace}")
+
+    eventually(refused)
+    yield remove
+    remove()
+
+
+def service_gone_and_back(objects: Objects, name: str) -> None:
+    """Delete a Service that the operator made, and see it come back."""
+    uid = objects.there("services", f"handler-{name}")["metadata"]["uid"]
+    objects.delete("services", f"handler-{name}")
+
+    def back() -> bool:
+        found = objects.get("services", f"handler-{name}")
+        return found is not None and found["metadata"]["uid"] != uid
+
+    eventually(back)
+
+
+def test_an_api_server_that_is_killed_and_comes_back_costs_no_write_and_no_change(
+    operators: Callable[..., OperatorProcess], own_cluster: Callable[..., Cluster]
+) -> None:
+    cluster = own_cluster()
+    install(cluster)
+    cluster.create_namespace("shop")
+    objects = Objects(cluster, "shop")
+    operator = operators(cluster, "shop")
+    operator.run()
+    for name in ("stays", "goes", "changes"):
+        objects.handler(name)
+    for name in ("stays", "goes", "changes"):
+        objects.ready(name)
+    operator.settle()
+
+    # Killed and back: nothing is written, and the next drift is repaired.
+    mark = operator.audit_mark()
+    cluster.kill_apiserver()
+    eventually(lambda: operator.logged("watch interrupted"))
+    cluster.restart_apiserver()
+    service_gone_and_back(objects, "stays")
+    operator.settle()
+    written = operator.writes(mark)
+    assert {write.name for write in written if write.resource != "events"} <= {"handler-stays"}
+
+    # What happens while the operator cannot look, and cannot be told afterwards either: the
+    # server that comes back knows no history (410).
+    operator.freeze()
+    cluster.kill_apiserver()
+    cluster.restart_apiserver()
+    objects.delete("gatihandlers", "goes")
+    objects.handler("changes", image="web:v2")
+    objects.handler("new")
+    objects.delete("services", "handler-stays")
+    cluster.restart_apiserver()
+    operator.thaw()
+    eventually(lambda: objects.get("services", "handler-stays"))
+    for name in ("stays", "changes", "new"):
+        objects.ready(name)
+    assert objects.ready("changes")["status"]["image"] == "web:v2"
+    assert operator.logged("410")
+    eventually(lambda: not objects.children("goes"))
+    operator.settle()
+    assert objects.children("goes") == {}
+
+    # A change of the CRD ends the watches of its kind in order.
+    path = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions/gatihandlers.gati.dev"
+    patch = {"spec": {"names": {"shortNames": ["gh", "ghandler"]}}}
+    cluster.api.json("PATCH", path, patch, "application/merge-patch+json")
+    objects.handler("stays", image="web:v3")
+    assert objects.ready("stays")["status"]["image"] == "web:v3"
+    assert operator.running
+
+
+def test_watches_that_break_again_and_again_lose_no_change(
+    through_relay: OperatorProcess, relay: Relay, objects: Objects
+) -> None:
+    objects.handler("web")
+    objects.ready("web")
+    for number in range(3):
+        relay.cut()
+        objects.handler("web", image=f"web:v{number}")
+        assert objects.ready("web")["status"]["image"] == f"web:v{number}"
+        service_gone_and_back(objects, "web")
+    assert relay.connections < 500
+
+
+def test_a_deletion_during_an_outage_is_noticed_and_what_stayed_is_not_written(
+    through_relay: OperatorProcess, relay: Relay, objects: Objects
+) -> None:
+    objects.handler("stays")
+    objects.handler("goes")
+    objects.ready("stays")
+    objects.ready("goes")
+    through_relay.settle()
+    mark = through_relay.audit_mark()
+    relay.refuse()
+    objects.delete("gatihandlers", "goes")
+    eventually(lambda: through_relay.logged("watch interrupted"))
+    assert through_relay.answer("/healthz")[0] == 200
+    relay.let_through()
+    eventually(lambda: not objects.children("goes"))
+    service_gone_and_back(objects, "stays")
+    through_relay.settle()
+    names = {each.name for each in through_relay.writes(mark) if each.resource != "events"}
+    assert names <= {"handler-stays"}
+
+
+@pytest.mark.parametrize("fault", ["refuse", "swallow"])
+def test_sigterm_ends_an_operator_that_reaches_no_api_server(
+    through_relay: OperatorProcess, relay: Relay, objects: Objects, fault: str
+) -> None:
+    objects.handler("web")
+    objects.ready("web")
+    getattr(relay, fault)()
+    if fault == "refuse":
+        eventually(lambda: through_relay.logged("watch interrupted"))
+    assert through_relay.terminate(30) == 0
+
+
+def test_sigterm_ends_an_operator_in_the_middle_of_its_retries(
+    operator: OperatorProcess, objects: Objects, broken_webhook: Callable[[], None]
+) -> None:
+    for number in range(5):
+        objects.handler(f"web{number}")
+
+    def failed() -> int:
+        return len([write for write in operator.writes() if write.code == 500])
+
+    eventually(lambda: failed() >= 10)
+    assert operator.terminate(30) == 0
+
+
+def test_an_admission_webhook_that_is_down_is_told_and_its_end_heals(
+    operator: OperatorProcess, objects: Objects, broken_webhook: Callable[[], None]
+) -> None:
+    objects.handler("web")
+    told = objects.told("web", "ApiRefused")
+    assert "failed calling webhook" in told["message"]
+    assert operator.answer("/healthz")[0] == 200
+    broken_webhook()
+    objects.ready("web")
+
+
+def test_an_overloaded_api_server_is_waited_for(
+    operators: Callable[..., OperatorProcess], own_cluster: Callable[..., Cluster]
+) -> None:
+    cluster = own_cluster(
+        apiserver_flags=[
+            "--enable-priority-and-fairness=false",
+            "--max-mutating-requests-inflight=1",
+            "--max-requests-inflight=20",
+        ]
+    )
+    install(cluster)
+    cluster.create_namespace("shop")
+    objects = Objects(cluster, "shop")
+    names = [f"web{number}" for number in range(30)]
+    for name in names:
+        objects.handler(name)
+    operator = operators(cluster, "shop")
+    operator.run()
+
+    def ready() -> bool:
+        return all(is_ready(handler) for handler in objects.list("gatihandlers"))
+
+    eventually(ready, 120)
+    assert operator.total("reconciler_api_requests_total", 'code="429"') > 0
+    assert operator.running
+    assert len(objects.list("services", "gati.dev/handler")) == len(names)
+
+
+def test_an_account_without_rights_is_told_with_its_remedy_and_heals_alone(
+    operators: Callable[..., OperatorProcess], objects: Objects
+) -> None:
+    account = (objects.namespace, "default")
+    operator = operators(objects.cluster, objects.namespace, account=account)
+    operator.start("--log-level=debug")
+    status, text = eventually(
+        lambda: answer if (answer := operator.answer("/readyz"))[0] == 503 else None
+    )
+    assert "forbidden" in text
+    assert "kubectl apply -f deploy/gati/rbac.yaml" in text
+    assert operator.answer("/healthz")[0] == 200
+    assert status == 503
+    objects.handler("web")
+    # As the shipped file says: one namespace only, by a RoleBinding to the same ClusterRole.
+    objects.kubectl(
+        *("create", "rolebinding", "operator", "--clusterrole=gati-operator"),
+        f"--serviceaccount={objects.namespace}:default",
+    )
+    objects.ready("web", 90)
+
+
+def test_no_log_holds_a_token_whatever_fails(
+    operators: Callable[..., OperatorProcess], objects: Objects, relay: Relay
+) -> None:
+    operator = operators(objects.cluster, objects.namespace, server=relay.url)
+    operator.run("--log-level=debug")
+    objects.handler("web")
+    objects.handler("wrong", env=[field("metadata.nope")])
+    objects.ready("web")
+    objects.told("wrong", "ApiRefused")
+    relay.refuse()
+    eventually(lambda: operator.logged("watch interrupted"))
+    relay.let_through()
+    service_gone_and_back(objects, "web")
+    assert operator.terminate() == 0
+
+    # A token that the server does not take: every request is answered by 401.
+    good = operator.token
+    secret = f"eyJhbGciOiJub25lIn0.{good[-60:]}.nobody"
+    text = operator.kubeconfig.read_text("utf-8")
+    operator.kubeconfig.write_text(text.replace(good, secret), "utf-8")
+    operator.start("--log-level=debug")
+    eventually(lambda: operator.logged("unauthorized"))
+    eventually(lambda: "unauthorized" in operator.answer("/readyz?verbose")[1])
+    log = operator.log.read_text("utf-8")
+    for token in (good, secret):
+        assert token not in log
+        assert token.rpartition(".")[2][:20] not in log or token == secret
+    assert "Bearer" not in log
+    assert len(log.splitlines()) == len([json.loads(line) for line in log.splitlines()])
+
+
+def field(path: str) -> dict[str, Any]:
+    """A variable whose value is a field of the pod."""
+    return {"name": "FIELD", "valueFrom": {"fieldRef": {"fieldPath": path}}}

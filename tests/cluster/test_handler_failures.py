@@ -1,0 +1,158 @@
+"""Why a handler does not do its work stands in its own status, in words; trouble of one handler
+stays its own, and what waits for somebody does not keep the operator busy.
+"""
+
+from __future__ import annotations
+
+import pytest
+
+from cluster.operator_process import Objects, OperatorProcess, condition, eventually
+
+BEHAVIOUR = "devcluster/behaviour"
+
+
+@pytest.mark.parametrize(
+    ("behaviour", "reason", "says"),
+    [
+        ("image-pull-backoff", "ImagePullBackOff", "web:v1.0.0 cannot be pulled"),
+        ("crash-loop", "CrashLoopBackOff", "keeps ending with exit code 1"),
+        ("config-error", "CreateContainerConfigError", ""),
+    ],
+)
+def test_why_pods_cannot_start_is_told_and_forgotten_when_they_do(
+    operator: OperatorProcess, objects: Objects, behaviour: str, reason: str, says: str
+) -> None:
+    objects.handler("web", replicas=2, podLabels={BEHAVIOUR: behaviour})
+    told = objects.told("web", reason)
+    assert says in told["message"]
+    assert told["status"] == "False"
+    assert objects.there("gatihandlers", "web")["status"]["phase"] == "Failed"
+    eventually(
+        lambda: [
+            event
+            for event in objects.list("events")
+            if (event["reason"], event["type"]) == (reason, "Warning")
+            and event["involvedObject"]["kind"] == "GatiHandler"
+        ]
+    )
+    # It is told once: pods that go on failing cost nothing.
+    operator.settle(2.0)
+    mark = operator.audit_mark()
+    operator.settle(3.0)
+    assert operator.writes(mark) == []
+
+    objects.handler("web", replicas=2)
+    assert objects.ready("web")["status"]["phase"] == "Running"
+
+
+def test_a_bad_update_leaves_the_old_pods_serving(
+    operator: OperatorProcess, objects: Objects
+) -> None:
+    objects.handler("web", replicas=2)
+    objects.ready("web")
+    objects.handler("web", replicas=2, image="web:bad", podLabels={BEHAVIOUR: "crash-loop"})
+    objects.told("web", "CrashLoopBackOff")
+    handler = objects.there("gatihandlers", "web")
+    assert handler["status"]["readyReplicas"] == 2
+    assert handler["status"]["phase"] == "Running"
+    objects.handler("web", replicas=2)
+    objects.ready("web")
+
+
+def test_pods_that_never_become_ready_leave_the_handler_reconciling(
+    operator: OperatorProcess, objects: Objects
+) -> None:
+    objects.handler("web", podLabels={BEHAVIOUR: "never-ready"})
+    told = objects.told("web", "Progressing")
+    eventually(lambda: objects.list("pods", "gati.dev/workload=handler-web"))
+    operator.settle(2.0)
+    handler = objects.there("gatihandlers", "web")
+    assert told["status"] == "False"
+    assert condition(handler, "Reconciling")["status"] == "True"
+    assert "0 of 1 replicas ready" in condition(handler, "Ready")["message"]
+
+
+def test_pods_that_fit_no_node_are_told(operator: OperatorProcess, objects: Objects) -> None:
+    objects.handler("web", nodeSelector={"disk": "of-gold"})
+    told = objects.told("web", "Unschedulable")
+    assert "node" in told["message"]
+
+
+def test_a_quota_is_told_and_lifting_it_heals(operator: OperatorProcess, objects: Objects) -> None:
+    objects.create(
+        "resourcequotas",
+        {
+            "apiVersion": "v1",
+            "kind": "ResourceQuota",
+            "metadata": {"name": "small"},
+            "spec": {"hard": {"pods": "1"}},
+        },
+    )
+    eventually(lambda: objects.there("resourcequotas", "small").get("status"))
+    objects.handler("web", replicas=3)
+    told = objects.told("web", "QuotaExceeded")
+    assert "exceeded quota: small" in told["message"]
+    objects.merge("resourcequotas", "small", {"spec": {"hard": {"pods": "10"}}})
+    # The Deployment's controller has a backoff of its own.
+    objects.ready("web", 120)
+
+
+def test_what_the_api_server_refuses_for_good_is_told_once_and_tried_seldom(
+    operator: OperatorProcess, objects: Objects
+) -> None:
+    objects.handler("good")
+    objects.handler(
+        "bad",
+        env=[{"name": "A", "valueFrom": {"fieldRef": {"fieldPath": "metadata.nope"}}}],
+    )
+    told = objects.told("bad", "ApiRefused")
+    assert "metadata.nope" in told["message"]
+    objects.ready("good")
+    mark = operator.audit_mark()
+    operator.settle(0.1)
+    assert operator.total("reconciler_reconcile_errors_total") >= 1
+
+    def tries() -> int:
+        writes = [write for write in operator.writes(mark) if write.name == "handler-bad"]
+        assert all(write.code == 422 for write in writes if write.resource == "deployments")
+        return len([write for write in writes if write.resource == "deployments"])
+
+    eventually(lambda: tries() >= 2)
+    told_writes = [
+        write
+        for write in operator.writes(mark)
+        if write.name == "bad" and write.subresource == "status"
+    ]
+    assert len(told_writes) <= 1
+
+    objects.handler("bad")
+    objects.ready("bad", 30)
+
+
+def test_a_missing_image_is_told_and_the_default_image_mends_it(
+    operator: OperatorProcess, objects: Objects
+) -> None:
+    objects.handler("web", image=None, version=None)
+    told = objects.told("web", "ImageMissing")
+    assert "--default-image" in told["message"]
+    assert objects.children("web") == {}
+    assert operator.terminate() == 0
+    operator.run("--default-image=default:v1")
+    assert objects.ready("web")["status"]["image"] == "default:v1"
+
+    # Without it again: what runs keeps running.
+    assert operator.terminate() == 0
+    operator.run()
+    objects.told("web", "ImageMissing")
+    assert objects.there("deployments", "handler-web")["status"]["readyReplicas"] == 1
+
+
+def test_what_breaks_later_is_told(operator: OperatorProcess, objects: Objects) -> None:
+    objects.handler("web")
+    objects.ready("web")
+    objects.kubectl(
+        *("label", "pods", "-l", "gati.dev/workload=handler-web", f"{BEHAVIOUR}=crash-loop")
+    )
+    objects.told("web", "CrashLoopBackOff")
+    objects.kubectl("label", "pods", "-l", "gati.dev/workload=handler-web", f"{BEHAVIOUR}-")
+    objects.ready("web")
