@@ -374,3 +374,36 @@ async def test_replicas_never_dip_when_an_autoscaler_takes_over():
         await world.settle()
         looking.cancel()
         assert min(seen) == 5
+
+
+async def latencies(*, poisoned):
+    """Seconds from a spec's change to the child's, for twenty handlers in a row."""
+    async with World(**options()) as world:
+        names = [f"h{number}" for number in range(20)]
+        for name in (*names, "poisoned"):
+            world.create(GATI_HANDLER, handler(name))
+        await world.settle()
+        world.api.delay(0.01)
+        mark = world.mark()
+        if poisoned:
+            world.api.mutating_webhook = poison(ApiError(500, "InternalError", "poison"))
+            world.edit(GATI_HANDLER, "poisoned", {"spec": {"image": "poison:1"}})
+            await world.run_for(5)
+        found = []
+        loop = asyncio.get_running_loop()
+        for name in names:
+            started = loop.time()
+            world.edit(GATI_HANDLER, name, {"spec": {"image": "next:1"}})
+            while "next:1" not in str(world.live(DEPLOYMENT, f"handler-{name}")["spec"]):
+                await asyncio.sleep(0.001)
+            found.append(loop.time() - started)
+            await world.run_for(5)
+        tries = [write for write in world.writes_since(mark) if not write.committed]
+        return found, len(tries)
+
+
+async def test_an_endless_stream_of_errors_for_one_handler_does_not_slow_the_others():
+    without, _ = await latencies(poisoned=False)
+    beside, tries = await latencies(poisoned=True)
+    assert tries >= 5
+    assert max(beside) <= 1.1 * max(without)
