@@ -407,3 +407,31 @@ async def test_an_endless_stream_of_errors_for_one_handler_does_not_slow_the_oth
     beside, tries = await latencies(poisoned=True)
     assert tries >= 5
     assert max(beside) <= 1.1 * max(without)
+
+
+async def test_an_autoscaler_that_adds_pods_makes_nothing_unready():
+    async with World(**options()) as world:
+        scaling = {"enabled": True, "minReplicas": 2, "maxReplicas": 9}
+        world.create(GATI_HANDLER, handler(autoscaling=scaling))
+        await world.settle()
+        told = []
+
+        async def look():
+            while True:
+                told.append(ready(world)["status"])
+                await asyncio.sleep(0.01)
+
+        looking = asyncio.create_task(look())
+        world.server.patch(
+            DEPLOYMENT,
+            "default",
+            "handler-users",
+            {"spec": {"replicas": 6}},
+            "kube-controller-manager",
+            content_type="application/merge-patch+json",
+            subresource="scale",
+        )
+        await world.settle()
+        looking.cancel()
+        assert set(told) == {"True"}
+        assert world.live(GATI_HANDLER, "users")["status"]["replicas"] == 6

@@ -44,6 +44,7 @@ from gati.kinds import (
 from gati.spec.fields import Invalid
 from gati.spec.handler import is_suspended, parse_handler
 from reconciler.model import Child, Kind, Need, Object, Plan, Seen, Watch
+from reconciler.status import find
 
 CONFLICT_INTERVAL = timedelta(seconds=30)
 """How soon a name that somebody else holds is looked at again."""
@@ -199,6 +200,13 @@ _IMAGE_MISSING = (
     "spec.image: is missing, and the operator runs without --default-image: write the image "
     "that runs this handler"
 )
+
+
+def _was_ready(parent: Object) -> bool:
+    """Did the stored status say Ready of the present generation?"""
+    ready = find(parent, "Ready")
+    current = ready.get("observedGeneration") == parent["metadata"].get("generation")
+    return bool(current and ready["status"] == "True")
 
 
 def _needed(seen: Seen, kind: Kind) -> Iterable[Object]:

@@ -71,13 +71,18 @@ def observe(deployment: Object | None) -> Observed:
     )
 
 
-def judge(observed: Observed, floor: int, problem: Problem | None) -> Verdict:
+def judge(
+    observed: Observed, floor: int, problem: Problem | None, *, settled: bool = False
+) -> Verdict:
     """The verdict on a Deployment that should have at least ``floor`` replicas available.
 
-    ``problem`` is why pods do not start, where one was seen.
+    ``problem`` is why pods do not start, where one was seen. ``settled`` tells that the handler
+    was Ready in its present generation: then a Deployment whose controller is a moment behind
+    was scaled by somebody, and its counts are still good.
     """
     serving = observed.exists and observed.available >= max(floor, 1)
-    rolled_out = observed.current and observed.replicas == observed.updated >= floor
+    counted = observed.current or settled
+    rolled_out = counted and observed.replicas == observed.updated >= floor
     if rolled_out and observed.available >= floor:
         if observed.desired == 0:
             return Verdict(True, r.SCALED_TO_ZERO, "no replica is asked for")
