@@ -431,6 +431,7 @@ async def test_an_autoscaler_that_adds_pods_makes_nothing_unready():
             content_type="application/merge-patch+json",
             subresource="scale",
         )
+        await asyncio.sleep(0.2)  # before the Deployment controller has looked at it
         await world.settle()
         looking.cancel()
         assert set(told) == {"True"}
