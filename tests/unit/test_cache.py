@@ -80,6 +80,7 @@ def test_frames_from_before_an_own_delete_do_not_bring_the_object_back():
     assert told[-1] == ("a", "10", "")
     assert names(store) == []
     store.observe(WatchEvent("DELETED", pod(version=13)))
+    assert not store._removed
     store.observe(WatchEvent("ADDED", pod(version=14, uid="other")))
     assert names(store) == ["a"]
 
@@ -110,6 +111,14 @@ def test_a_deletion_of_a_former_object_leaves_the_present_one():
     store.observe(WatchEvent("MODIFIED", pod(version=11, uid="old")))
     store.observe(WatchEvent("DELETED", pod(version=12, uid="old")))
     assert store.get("n", "a")["metadata"]["uid"] == "new"
+
+
+def test_an_object_that_came_back_under_the_selector_stays():
+    store, _ = made()
+    store.replace(Listing([pod(version=10)], "10"))
+    store.put(pod(version=13))  # somebody took the label off at 12, and we put it on again
+    store.observe(WatchEvent("DELETED", pod(version=12)))
+    assert names(store) == ["a"]
 
 
 def test_another_object_of_the_same_name_is_a_deletion_and_an_addition():
@@ -168,6 +177,8 @@ def test_versions_that_are_no_numbers_still_converge():
     store.observe(WatchEvent("DELETED", pod("b", "x4")))
     assert names(store) == ["a"]
     assert store.get("n", "a")["metadata"]["resourceVersion"] == "x3"
+    store.observe(WatchEvent("DELETED", pod("a", "x5", uid="former")))
+    assert names(store) == ["a"]
     store.replace(Listing([], "y2"))
     assert names(store) == []
 
