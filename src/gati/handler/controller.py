@@ -134,7 +134,9 @@ class HandlerController:
         scale = scaling(spec, workload, _others_autoscalers(seen))
         problem = pod_problems.worst(_needed(seen, POD))
         observed = observe(live)
-        verdict = judge(observed, scale.least(observed.desired), problem)
+        verdict = judge(
+            observed, scale.least(observed.desired), problem, settled=_was_ready(parent)
+        )
         blocked = obstacle(seen, spec.name)
         if blocked is not None:
             verdict = replace(blocked, serving=verdict.serving)
