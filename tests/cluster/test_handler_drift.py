@@ -95,7 +95,8 @@ def test_what_is_stripped_off_a_child_is_put_back_without_making_it_anew(
         def mended() -> bool:
             now = child_of(objects, resource)  # noqa: B023
             marks = set(before["metadata"]["annotations"])  # noqa: B023
-            return content(now) == content(before) and marks <= set(now["metadata"].get("annotations") or ())  # noqa: B023
+            there = set(now["metadata"].get("annotations") or ())
+            return content(now) == content(before) and marks <= there  # noqa: B023
 
         eventually(mended)
         assert child_of(objects, resource)["metadata"]["uid"] == before["metadata"]["uid"]
