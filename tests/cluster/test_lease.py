@@ -185,7 +185,7 @@ async def test_a_deleted_lease_is_made_again_by_its_holder(join, client, namespa
         uid = lease["metadata"]["uid"]
         await client.delete(LEASE, namespace, "operator", uid=uid)
         async with asyncio.timeout(PATIENCE):
-            while (lease := await client.get(LEASE, namespace, "operator")) is None:  # noqa: ASYNC110
+            while (lease := await client.get(LEASE, namespace, "operator")) is None:
                 await asyncio.sleep(0.05)
         assert lease["metadata"]["uid"] != uid
         assert lease["spec"]["holderIdentity"] == "a"

@@ -31,7 +31,7 @@ async def client(cluster: Cluster) -> AsyncIterator[Client]:
             if error.reason != "AlreadyExists":
                 raise
         async with asyncio.timeout(30):
-            while not await client.served(WIDGET):  # noqa: ASYNC110 - there is no event for it
+            while not await client.served(WIDGET):
                 await asyncio.sleep(0.1)
         yield client
 
