@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from gati import reasons as r
 from gati.handler.pod_problems import Problem, stable
 from gati.names import VERSION
+from gati.spec.handler import CONTAINER
 from reconciler.model import Object
 
 
@@ -67,8 +68,14 @@ def observe(deployment: Object | None) -> Observed:
         == r.PROGRESS_DEADLINE_EXCEEDED,
         failure=_failure(conditions.get("ReplicaFailure")),
         version=(template["metadata"].get("annotations") or {}).get(VERSION, ""),
-        image=template["spec"]["containers"][0].get("image", ""),
+        image=_image(template["spec"]["containers"]),
     )
+
+
+def _image(containers: list[Object]) -> str:
+    """The handler's own: somebody may have put a container of theirs before it."""
+    images = (each.get("image", "") for each in containers if each.get("name") == CONTAINER)
+    return next(images, "")
 
 
 def judge(
