@@ -253,3 +253,34 @@ def test_kubectl_scale_of_the_handler_sets_its_replicas(
     assert handler["spec"]["replicas"] == 3
     assert objects.there("deployments", "handler-web")["spec"]["replicas"] == 3
     assert handler["status"]["readyReplicas"] == 3
+
+
+def test_a_child_deleted_in_the_foreground_is_made_again_once_it_is_gone(
+    operator: OperatorProcess, objects: Objects
+) -> None:
+    objects.handler("web", replicas=2)
+    objects.ready("web")
+    uid = objects.there("deployments", "handler-web")["metadata"]["uid"]
+    objects.kubectl("delete", "deployment", "handler-web", "--cascade=foreground")
+
+    def made_again() -> bool:
+        found = objects.get("deployments", "handler-web")
+        return found is not None and found["metadata"]["uid"] != uid
+
+    eventually(made_again)
+    objects.ready("web")
+
+
+def test_a_namespace_that_is_deleted_goes_and_leaves_the_operator_at_rest(
+    operator: OperatorProcess, objects: Objects
+) -> None:
+    for name in ("one", "two", "three"):
+        objects.handler(name, config={"A": "1"})
+    for name in ("one", "two", "three"):
+        objects.ready(name)
+    objects.cluster.kubectl("delete", "namespace", objects.namespace, "--timeout=60s")
+    operator.settle()
+    mark = operator.audit_mark()
+    operator.settle(6.0)  # the longest wait between two tries is five seconds
+    assert operator.writes(mark) == []
+    assert operator.total("reconciler_queue_oldest_retry_seconds") == 0

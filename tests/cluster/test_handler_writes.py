@@ -104,3 +104,38 @@ def test_a_restart_writes_nothing(operator: OperatorProcess, objects: Objects) -
     eventually(lambda: operator.reconciles() >= 4)
     operator.settle(2.0)
     assert operator.writes(mark) == []
+
+
+def test_a_container_that_somebody_adds_stays_and_is_not_taken_for_the_handlers(
+    operator: OperatorProcess, objects: Objects
+) -> None:
+    objects.handler("web")
+    objects.ready("web")
+    added = {"spec": {"template": {"spec": {"containers": [{"name": "side", "image": "side:v1"}]}}}}
+    path = objects.path("deployments", "handler-web")
+    objects.cluster.api.json("PATCH", path, added, "application/strategic-merge-patch+json")
+    objects.handler("web", image="web:v2")
+    assert objects.ready("web")["status"]["image"] == "web:v2"
+    template = objects.there("deployments", "handler-web")["spec"]["template"]["spec"]
+    images = {each["name"]: each["image"] for each in template["containers"]}
+    assert images == {"side": "side:v1", "handler": "web:v2"}
+
+
+def test_a_restart_of_the_pods_by_kubectl_is_not_undone(
+    operator: OperatorProcess, objects: Objects
+) -> None:
+    mark = "kubectl.kubernetes.io/restartedAt"
+
+    def marks() -> dict[str, str]:
+        template = objects.there("deployments", "handler-web")["spec"]["template"]
+        return dict(template["metadata"]["annotations"])
+
+    objects.handler("web")
+    objects.ready("web")
+    objects.kubectl("rollout", "restart", "deployment/handler-web")
+    objects.kubectl("rollout", "status", "deployment/handler-web", "--timeout=60s")
+    operator.settle()
+    restarted = marks()[mark]
+    objects.handler("web", image="web:v2")
+    objects.ready("web")
+    assert marks()[mark] == restarted
