@@ -125,15 +125,17 @@ class Store:
     def remove(self, obj: Object) -> None:
         """Our delete of this object was accepted.
 
-        Frames of it that are still on their way do not bring it back. An object with finalizers
-        goes when the watch says so.
+        Frames of it that are still on their way do not bring it back. One that has finalizers
+        goes when the watch says so; one that is not held went that way already.
         """
-        if obj["metadata"].get("finalizers"):
+        key = key_parts(obj)
+        held = self._objects.get(key)
+        if not held or _uid(held) != _uid(obj) or held["metadata"].get("finalizers"):
             return
         self._removed[_uid(obj)] = self._scope(obj)
         if len(self._removed) > _REMOVED_LIMIT:
             del self._removed[next(iter(self._removed))]
-        self._drop(obj)
+        self._announce(*self._stored(key, None))
 
     # What the reflector tells.
 

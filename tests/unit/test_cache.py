@@ -129,10 +129,31 @@ def test_another_object_of_the_same_name_is_a_deletion_and_an_addition():
     assert told == [("a", "10", ""), ("a", "", "12")]
 
 
+def test_a_delete_is_a_delete_whatever_version_it_was_decided_on():
+    store, _ = made()
+    store.replace(Listing([pod(version=10)], "10"))
+    store.observe(WatchEvent("MODIFIED", pod(version=11)))
+    store.remove(pod(version=10))
+    assert names(store) == []
+
+
+def test_a_delete_whose_frame_came_before_its_answer_leaves_nothing_behind():
+    store, told = made()
+    store.replace(Listing([pod(version=10)], "10"))
+    store.observe(WatchEvent("DELETED", pod(version=11)))
+    store.remove(pod(version=10))
+    assert not store._removed
+    store.put(pod(version=12, uid="next"))
+    store.remove(pod(version=10))
+    assert names(store) == ["a"]
+    assert told[-1] == ("a", "", "12")
+
+
 def test_removed_uids_are_not_kept_for_ever(monkeypatch):
     monkeypatch.setattr("reconciler.cache._REMOVED_LIMIT", 3)
     store, _ = made()
     for number in range(9):
+        store.put(pod(str(number)))
         store.remove(pod(str(number)))
     assert len(store._removed) == 3
     store.replace(Listing([], "10"))
