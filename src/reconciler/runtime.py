@@ -148,7 +148,7 @@ class Runtime:
         for store in self.stores.values():
             self.reflectors += [
                 Reflector(api, store, scope, lists=lists, remedies=remedies, rng=rng)
-                for scope in self._scopes
+                for scope in store.scopes
             ]
 
     async def run(self) -> None:

@@ -1,8 +1,7 @@
-"""A server on the loopback for the client's tests, and clients of it; no stray event loop."""
+"""A server on the loopback for the client's tests, and clients of it."""
 
 from __future__ import annotations
 
-import asyncio
 from typing import Any
 
 import pytest
@@ -11,13 +10,6 @@ from reconciler.client import Client
 from reconciler.credentials import Fixed
 from reconciler.kubeconfig import Cluster
 from unit.loopback import SECRET, Server
-
-
-@pytest.fixture(scope="session", autouse=True)
-def _no_stray_event_loop():
-    """looptime asks for the current event loop before tests that have none; until Python 3.13
-    that makes one, which nobody closes: a ResourceWarning in whatever test comes later."""
-    asyncio.set_event_loop(None)
 
 
 @pytest.fixture
