@@ -134,6 +134,7 @@ FOREIGN = (
 )
 
 
+@pytest.mark.long
 @pytest.mark.timeout(240)
 def test_every_right_is_seen_at_work_or_has_a_reviewed_reason(
     own_cluster: Callable[..., Cluster], operators: Callable[..., OperatorProcess]

@@ -15,6 +15,7 @@ HANDLERS = 1000
 QUIET_SECONDS = 120.0
 
 
+@pytest.mark.long
 @pytest.mark.timeout(1200)
 def test_a_thousand_ready_handlers_cost_no_write_at_rest_nor_after_a_restart(
     own_cluster: Callable[..., Cluster], operators: Callable[..., OperatorProcess]

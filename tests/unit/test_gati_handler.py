@@ -3,7 +3,16 @@
 from datetime import timedelta
 
 import pytest
-from gati_objects import (
+from hypothesis import given
+from hypothesis import strategies as st
+
+from gati.handler import configuration, pod_problems
+from gati.handler.controller import WATCHES, HandlerController
+from gati.kinds import CONFIG_MAP, HORIZONTAL_POD_AUTOSCALER, POD
+from gati.reasons import FAILURES
+from reconciler.meta import owner_reference
+from reconciler.model import Need, Refusal, Seen
+from unit.gati_objects import (
     IMAGE,
     NOW,
     autoscaler,
@@ -19,15 +28,6 @@ from gati_objects import (
     seeing,
     waiting,
 )
-from hypothesis import given
-from hypothesis import strategies as st
-
-from gati.handler import configuration, pod_problems
-from gati.handler.controller import WATCHES, HandlerController
-from gati.kinds import CONFIG_MAP, HORIZONTAL_POD_AUTOSCALER, POD
-from gati.reasons import FAILURES
-from reconciler.meta import owner_reference
-from reconciler.model import Need, Refusal, Seen
 
 AUTOSCALED = {"autoscaling": {"enabled": True, "minReplicas": 2, "maxReplicas": 6}}
 DEPLOYMENT_ID = ("Deployment", "handler-users")

@@ -6,7 +6,6 @@ from pathlib import Path
 
 import pytest
 import yaml
-from gati_objects import NOW, child, handler, kinds, plan
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -14,6 +13,7 @@ from gati import names
 from gati.handler.controller import HandlerController
 from gati.spec.handler import parse_handler
 from reconciler.model import Seen
+from unit.gati_objects import NOW, child, handler, kinds, plan
 
 HERE = Path(__file__).parent
 EXAMPLES = HERE.parents[1] / "examples"

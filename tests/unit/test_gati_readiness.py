@@ -3,11 +3,11 @@
 import json
 
 import pytest
-from gati_objects import IMAGE, condition, handler, live_deployment, pod, waiting
 
 from gati.handler import pod_problems
 from gati.handler.pod_problems import Problem
 from gati.handler.readiness import judge, observe
+from unit.gati_objects import IMAGE, condition, handler, live_deployment, pod, waiting
 
 QUOTA = "exceeded quota: q, requested: pods=1, used: pods=1, limited: pods=1"
 LATE = condition("Progressing", "False", "ProgressDeadlineExceeded")

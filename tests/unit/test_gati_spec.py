@@ -3,12 +3,12 @@
 import contextlib
 
 import pytest
-from gati_objects import handler
 from hypothesis import given
 from hypothesis import strategies as st
 
 from gati.contracts import Autoscaling, Probes, ProbeSpec, Security
 from gati.spec.handler import Invalid, parse_handler
+from unit.gati_objects import handler
 
 WORDS = st.text("abcdefghij-", min_size=1, max_size=20)
 
