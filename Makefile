@@ -62,7 +62,7 @@ lock: setup ## Pin the dependencies anew
 fresh: ## Clone as another user with an empty home and run make demo and make test there (root)
 	@bash scripts/fresh
 
-clean: ## Stop the project's clusters and remove ./.venv and what was built here
+clean: ## Remove ./.venv, what was built here, and what dead clusters left behind
 	@if [ -x $(BIN)/devcluster ]; then $(BIN)/devcluster prune || true; fi
 	@rm -rf .venv build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
