@@ -71,7 +71,6 @@ class Watch:
     labels: str = ""
     keep: Callable[[Object], Object | None] | None = None
     index: Callable[[Object], str | None] | None = None
-    wakes: Callable[[Object], tuple[Key, ...]] | None = None
 
 
 @dataclass(frozen=True, slots=True)

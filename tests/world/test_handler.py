@@ -436,3 +436,43 @@ async def test_an_autoscaler_that_adds_pods_makes_nothing_unready():
         looking.cancel()
         assert set(told) == {"True"}
         assert world.live(GATI_HANDLER, "users")["status"]["replicas"] == 6
+
+
+async def test_nothing_is_remembered_of_handlers_that_are_gone():
+    async with World(**options()) as world:
+        for cycle in range(3):
+            for number in range(10):
+                scaling = {"enabled": True, "minReplicas": 2, "maxReplicas": 4}
+                world.create(
+                    GATI_HANDLER,
+                    handler(f"h{number}", autoscaling=scaling, config={"A": str(cycle)}),
+                )
+            world.api.fail_next("apply", SERVICE, ApiError(500, "InternalError", "no"), times=3)
+            await world.settle()
+            for number in range(10):
+                world.delete(GATI_HANDLER, f"h{number}")
+            await world.settle()
+        runtime = world.operator
+        assert [len(store) for store in runtime.stores.values()] == [0] * len(runtime.stores)
+        queue = runtime.queue
+        assert (len(queue), queue.active, queue.delayed, queue.failing) == (0, 0, 0, 0)
+        assert (runtime._needs, runtime._interested) == ({}, {})
+        for reconciler in runtime._reconcilers.values():
+            assert (reconciler._statuses, reconciler.target._memory) == ({}, {})
+
+
+async def test_the_reconcile_annotation_asks_for_a_look_now():
+    async with World(**options()) as world:
+        world.create(GATI_HANDLER, handler())
+        await world.settle()
+        world.api.refuse(SERVICE, "apply")
+        world.delete(SERVICE, "handler-users")
+        await world.run_for(120)
+        world.api.allow(SERVICE, "apply")
+        await world.run_for(5)
+        assert world.get(SERVICE, "handler-users") is None  # the next try is a minute away
+        world.edit(
+            GATI_HANDLER, "users", {"metadata": {"annotations": {"gati.dev/reconcile": "1"}}}
+        )
+        await world.run_for(1)
+        assert world.get(SERVICE, "handler-users") is not None
