@@ -324,7 +324,7 @@ def test_an_overloaded_api_server_is_waited_for(
     install(cluster)
     cluster.create_namespace("shop")
     objects = Objects(cluster, "shop")
-    names = [f"web{number}" for number in range(30)]
+    names = [f"web{number}" for number in range(12)]
     for name in names:
         objects.handler(name)
     operator = operators(cluster, "shop")
