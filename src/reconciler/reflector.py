@@ -39,6 +39,9 @@ RETRY_AFTER_LIMIT = 60.0
 _REFUSALS = frozenset({400, 405, 406, 415, 422, 501})
 _MISSING = frozenset({401, 403, 404})
 _PATIENCE_WITH_5XX = 5
+_DOUBTS = 2
+"""An API server that starts answers 403 until it has read its own roles: what was allowed before
+is asked for again so many times before its refusal is believed."""
 
 log = structlog.stdlib.get_logger(__name__)
 
@@ -62,7 +65,13 @@ class Backoff:
         self._most = most
         self._random = rng
         self._at = 0.0
+        self._delay = 0.0
         self.failures = 0
+
+    def worked(self, seconds: float) -> None:
+        """What failed has worked for so long: a new incident begins where that is long enough."""
+        if seconds > self._delay:
+            self.failures = 0
 
     def next(self, now: float) -> float:
         """Seconds to wait after a failure at ``now``."""
@@ -70,6 +79,7 @@ class Backoff:
             self.failures = 0
         delay = min(self._most, self._first * 2.0 ** min(self.failures, 32))
         delay *= self._random.uniform(1, 2)
+        self._delay = delay
         self._at = now + delay
         self.failures += 1
         return delay
@@ -113,6 +123,8 @@ class Reflector:
         self._watch_list = True
         self._errors = Backoff(0.8, 30.0, self._random)
         self._waits = Backoff(5.0, 15.0, self._random)
+        self._expired = False
+        self._refusals = 0
 
     def __str__(self) -> str:
         return (
@@ -216,7 +228,11 @@ class Reflector:
                 self.store.observe(event, self.namespace)
                 self._heard(event.object["metadata"].get("resourceVersion", ""))
         finally:
-            if count == 0 and _now() - started >= SILENT_WINDOW:
+            lasted = _now() - started
+            if count or lasted >= 1:
+                self._expired, self._refusals = False, 0
+                self._errors.worked(lasted)
+            if count == 0 and lasted >= SILENT_WINDOW:
                 self._listed = False
         return count
 
@@ -244,10 +260,14 @@ class Reflector:
 
     async def _failed(self, error: ApiError | Unreachable) -> None:
         """Decide from where to go on, and wait before that."""
-        if isinstance(error, ApiError) and error.code in _MISSING:
+        if isinstance(error, ApiError) and error.code in _MISSING and not self._doubted(error):
             await self._wait_for_what_is_missing(error)
             return
-        delay = self._errors.next(_now())
+        if isinstance(error, ApiError) and error.code == 410 and self._listed and not self._expired:
+            # Nothing is wrong with the server: it only has to be listed anew.
+            delay, self._expired = self._random.uniform(0, 1), True
+        else:
+            delay = self._errors.next(_now())
         if isinstance(error, ApiError):
             too_often = error.code >= 500 and self._errors.failures > _PATIENCE_WITH_5XX
             refused = error.code in _REFUSALS or too_often
@@ -260,6 +280,13 @@ class Reflector:
         log.info("watch interrupted", watch=str(self), reason=str(error), again_in=round(delay, 1))
         self._enter(State.BACKING_OFF, str(error))
         await asyncio.sleep(delay)
+
+    def _doubted(self, error: ApiError) -> bool:
+        """May this refusal of what was allowed before pass by itself?"""
+        if error.code == 404 or not self.synced or self._refusals >= _DOUBTS:
+            return False
+        self._refusals += 1
+        return True
 
     async def _wait_for_what_is_missing(self, error: ApiError) -> None:
         """Plans that need this kind wait; others go on. What is held stays for the next list."""
