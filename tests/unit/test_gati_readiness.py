@@ -200,3 +200,11 @@ def test_of_several_problems_the_gravest_is_told_whatever_the_order():
     assert told.reason == "ImagePullBackOff"
     assert told == pod_problems.worst(reversed(pods))
     assert pod_problems.worst([]) is None
+
+
+def test_a_paused_deployment_is_named_with_the_way_out():
+    shown = live_deployment(handler(), replicas=2, updated=0)
+    shown["spec"]["paused"] = True
+    told = judge(observe(shown), 2, None).message
+    assert "paused" in told
+    assert f"kubectl rollout resume deployment/{shown['metadata']['name']}" in told

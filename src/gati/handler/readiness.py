@@ -20,7 +20,8 @@ from reconciler.model import Object
 class Observed:
     """What a Deployment shows: counts of pods, and what its conditions say.
 
-    ``current`` tells that the counts belong to the present spec.
+    ``current`` tells that the counts belong to the present spec; ``paused`` names a Deployment
+    that somebody paused.
     """
 
     exists: bool = False
@@ -31,6 +32,7 @@ class Observed:
     ready: int = 0
     available: int = 0
     deadline_exceeded: bool = False
+    paused: str = ""
     failure: Problem | None = None
     version: str = ""
     image: str = ""
@@ -66,6 +68,7 @@ def observe(deployment: Object | None) -> Observed:
         available=status.get("availableReplicas", 0),
         deadline_exceeded=(conditions.get("Progressing") or {}).get("reason")
         == r.PROGRESS_DEADLINE_EXCEEDED,
+        paused=deployment["metadata"]["name"] if spec.get("paused") else "",
         failure=_failure(conditions.get("ReplicaFailure")),
         version=(template["metadata"].get("annotations") or {}).get(VERSION, ""),
         image=_image(template["spec"]["containers"]),
@@ -111,6 +114,9 @@ def _progress(observed: Observed) -> str:
         return "the Deployment is not there yet"
     if not observed.current:
         return "waiting for the Deployment to be rolled out"
+    if observed.paused:
+        command = f"kubectl rollout resume deployment/{observed.paused}"
+        return f"the Deployment is paused, so nothing is rolled out: {command}"
     if observed.replicas > observed.updated:
         return f"rolling out, {observed.updated} of {observed.desired} replicas updated"
     return _count(observed)
