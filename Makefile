@@ -20,6 +20,7 @@ help: ## Show this help
 	@echo
 	@echo "make demo KEEP=1          leave the demo's cluster up and say how to use it"
 	@echo "make test ARGS='-k lease' pass arguments to pytest"
+	@echo "make test ARGS='tests/cluster --context kind-dev --yes'  test in an existing cluster"
 
 setup: .venv/.ready ## Create ./.venv with every command of the project
 

@@ -4,13 +4,42 @@ from __future__ import annotations
 
 import asyncio
 import os
+import signal
+import sys
+from pathlib import Path
 
 import hypothesis
 import pytest
 
+sys.path.append(str(Path(__file__).parents[1]))  # for `demo`, whose code tests share
+
+# A shell that starts the tests in the background lets them ignore Ctrl-C, and so would whatever
+# they start; what a handler is set for, a new program gets by default again.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+
 # Speed is no property; and what CI finds has to be found again.
 hypothesis.settings.register_profile("unhurried", deadline=None, derandomize="CI" in os.environ)
 hypothesis.settings.load_profile("unhurried")
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Another cluster for tests/cluster than one of our own; see cluster/existing.py."""
+    group = parser.getgroup("existing cluster")
+    group.addoption("--context", help="run tests/cluster in the cluster of this context")
+    group.addoption("--yes", action="store_true", help="do so; without it, say what would be done")
+    group.addoption("--update-crds", action="store_true", help="update the CRDs that are there")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """An existing cluster is the business of the process that was started, not of its workers."""
+    option = config.option
+    if (option.yes or option.update_crds) and not option.context:
+        raise pytest.UsageError("--yes and --update-crds are for --context")
+    if option.context and not hasattr(config, "workerinput"):
+        from cluster import existing
+
+        config.pluginmanager.register(existing.Run(config))
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -1,8 +1,8 @@
 """One control plane for each test run, one namespace for each test.
 
 Tests use `cluster` for what they read and write and keep to their `namespace`; whatever breaks a
-control plane asks `own_cluster` for one of its own. Nothing here depends on how the cluster came
-about except `cluster` itself, so that it can one day return an existing one.
+control plane asks `own_cluster` for one of its own. With `--context` the cluster is one that is
+there already: what holds then is in `cluster.existing`.
 """
 
 from __future__ import annotations
@@ -20,7 +20,8 @@ import pytest
 from filelock import FileLock
 
 import devcluster
-from cluster import scenarios
+from cluster import existing, scenarios
+from cluster.existing import ExistingCluster
 from cluster.operator_process import Objects, OperatorProcess, install
 from devcluster import Cluster
 from devcluster.api import ApiError
@@ -38,8 +39,14 @@ def run_owner() -> int:
 
 
 @pytest.fixture(scope="session")
-def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
+def cluster(
+    tmp_path_factory: pytest.TempPathFactory, pytestconfig: pytest.Config
+) -> Iterator[Cluster | ExistingCluster]:
     """The control plane of this run, shared between the workers; the last one stops it."""
+    if pytestconfig.option.context:
+        with ExistingCluster(existing.place_of(pytestconfig)) as found:
+            yield found
+        return
     folder = run_folder(tmp_path_factory)
     users = folder / "devcluster-users"
     name = f"test-{hashlib.sha256(str(folder).encode()).hexdigest()[:10]}"
@@ -71,8 +78,10 @@ def namespace(cluster: Cluster, request: pytest.FixtureRequest) -> Iterator[str]
 
 
 @pytest.fixture
-def own_cluster() -> Iterator[Callable[..., Cluster]]:
+def own_cluster(pytestconfig: pytest.Config) -> Iterator[Callable[..., Cluster]]:
     """Starts control planes of this test's own, with the arguments of `devcluster.start`."""
+    if pytestconfig.option.context:
+        existing.lacking("it starts one")
     with ExitStack() as stack:
         yield lambda **options: stack.enter_context(devcluster.start(**options))
 
@@ -84,7 +93,7 @@ def gati_cluster(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> 
     done = folder / "gati-installed"
     with FileLock(folder / "gati.lock"):
         if not done.exists():
-            install(cluster)
+            cluster.install() if isinstance(cluster, ExistingCluster) else install(cluster)
             done.touch()
     return cluster
 
@@ -92,6 +101,8 @@ def gati_cluster(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> 
 @pytest.fixture
 def objects(gati_cluster: Cluster, namespace: str) -> Objects:
     """The objects of this test's namespace."""
+    if isinstance(gati_cluster, ExistingCluster):
+        return gati_cluster.objects(namespace)
     return Objects(gati_cluster, namespace)
 
 
@@ -105,6 +116,8 @@ def operators(tmp_path: Path) -> Iterator[Callable[..., OperatorProcess]]:
 
     def make(cluster: Cluster, namespace: str, **options: Any) -> OperatorProcess:
         log = tmp_path / f"operator-{len(made)}.log"
+        if isinstance(cluster, ExistingCluster):
+            options.setdefault("account", cluster.operator_account(namespace))
         made.append(OperatorProcess(cluster, namespace, log, **options))
         return made[-1]
 
@@ -128,8 +141,10 @@ def operator(
     return made
 
 
-def pytest_collection_modifyitems() -> None:
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """A scenario without a test stops the run before it begins."""
+    if config.option.context:
+        existing.skip_others(items)
     found = scenarios.problems()
     if found:
         raise pytest.UsageError("the table of scenarios is not complete:\n" + "\n".join(found))
