@@ -200,9 +200,9 @@ class ExistingCluster:
         self.name = place.context
         self.kubeconfig = place.folder / "kubeconfig"
         self.namespaces: set[str] = set()
-        self.api = ProxiedApi(
-            socket=place.folder / f"proxy-{os.getpid()}.socket", check=self._check
-        )
+        # A socket's path has about a hundred characters; a user's folder may take most of them.
+        self._short = tempfile.TemporaryDirectory(prefix="gati-", dir="/tmp")
+        self.api = ProxiedApi(socket=Path(self._short.name) / "proxy", check=self._check)
         self._proxy: subprocess.Popen[bytes] | None = None
 
     def __getattr__(self, name: str) -> Any:
@@ -235,6 +235,7 @@ class ExistingCluster:
         if self._proxy is not None:
             self._proxy.terminate()
             self._proxy.wait()
+        self._short.cleanup()
 
     @property
     def url(self) -> str:

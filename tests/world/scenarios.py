@@ -563,9 +563,11 @@ async def an_emptied_struct_goes_with_its_defaults(t: Transcript) -> None:
 
 @leaves("created", "changed", "changed", 1, "changed", 1, "changed", 1)
 async def owner_references_and_finalizers_are_granular(t: Transcript) -> None:
+    # Owners of a kind that nobody serves: the garbage collector cannot look whether they are gone.
     def owned(*uids: str, finalizer: str = "") -> Object:
         owners = [
-            {"apiVersion": "v1", "kind": "ConfigMap", "name": "none", "uid": uid} for uid in uids
+            {"apiVersion": "none.test/v1", "kind": "None", "name": "none", "uid": uid}
+            for uid in uids
         ]
         return with_metadata(
             body(WIDGET, "w", {}),
