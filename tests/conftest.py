@@ -5,13 +5,9 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
-import sys
-from pathlib import Path
 
 import hypothesis
 import pytest
-
-sys.path.append(str(Path(__file__).parents[1]))  # for `demo`, whose code tests share
 
 # A shell that starts the tests in the background lets them ignore Ctrl-C, and so would whatever
 # they start; what a handler is set for, a new program gets by default again.

@@ -22,9 +22,10 @@ from filelock import FileLock
 import devcluster
 from cluster import existing, scenarios
 from cluster.existing import ExistingCluster
-from cluster.operator_process import Objects, OperatorProcess, install
 from devcluster import Cluster
 from devcluster.api import ApiError
+from harness.objects import Objects
+from harness.operator_process import OperatorProcess, install
 
 
 def run_folder(factory: pytest.TempPathFactory) -> Path:

@@ -28,19 +28,20 @@ from pathlib import Path
 from typing import Any, NoReturn, Self
 
 import pytest
+
+import devcluster
 from demo import documents
 from demo.cluster import ExistingCluster as Place
 from demo.cluster import remove_patiently
 from demo.kubectl import KubectlError
-
-import devcluster
-from cluster.operator_process import ACCOUNT, Objects
 from devcluster.api import TIMEOUT_SECONDS, Api, ApiError, message_of
 from devcluster.certificates import write_private
 from devcluster.cluster import TOKEN_SECONDS, kubectl_command
 from devcluster.errors import DevclusterError
 from devcluster.kwok import BEHAVIOUR_LABEL, NODE_LABEL
 from devcluster.leash import leashed, leashed_environment
+from harness.objects import Objects
+from harness.operator_process import ACCOUNT
 from reconciler.model import Object
 
 START_SECONDS = 30.0

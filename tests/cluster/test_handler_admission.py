@@ -7,13 +7,10 @@ from typing import Any
 
 import pytest
 
-from cluster.operator_process import (
-    CHILDREN,
-    Objects,
-    OperatorProcess,
-)
 from devcluster import DevclusterError
 from devcluster.api import ApiError
+from harness.objects import CHILDREN, Objects
+from harness.operator_process import OperatorProcess
 
 
 @pytest.mark.parametrize(

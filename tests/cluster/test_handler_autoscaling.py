@@ -6,7 +6,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from cluster.operator_process import Objects, OperatorProcess, condition, eventually
+from harness.objects import Objects, condition, eventually
+from harness.operator_process import OperatorProcess
 from reconciler.model import Object
 
 PODS = "gati.dev/workload=handler-web"

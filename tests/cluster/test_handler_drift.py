@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from cluster.operator_process import CHILDREN, Objects, OperatorProcess, condition, eventually
+from harness.objects import CHILDREN, Objects, condition, eventually
+from harness.operator_process import OperatorProcess
 from reconciler.model import Object
 
 FULL: dict[str, Any] = {

@@ -4,13 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from cluster.operator_process import (
-    Objects,
-    OperatorProcess,
-    eventually,
-    install,
-)
 from devcluster import Cluster
+from harness.objects import Objects, eventually
+from harness.operator_process import OperatorProcess, install
 
 
 def test_an_operator_for_all_namespaces_serves_a_namespace_that_comes_later(

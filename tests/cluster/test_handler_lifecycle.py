@@ -6,13 +6,8 @@ from __future__ import annotations
 
 import pytest
 
-from cluster.operator_process import (
-    Objects,
-    OperatorProcess,
-    condition,
-    eventually,
-    is_ready,
-)
+from harness.objects import Objects, condition, eventually, is_ready
+from harness.operator_process import OperatorProcess
 
 FOREIGN = {"metadata": {"labels": {"team": "blue"}, "annotations": {"example.com/note": "keep"}}}
 

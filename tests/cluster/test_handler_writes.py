@@ -4,12 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from cluster.operator_process import (
-    CHILDREN,
-    Objects,
-    OperatorProcess,
-    eventually,
-)
+from harness.objects import CHILDREN, Objects, eventually
+from harness.operator_process import OperatorProcess
 
 FOREIGN = {"metadata": {"labels": {"team": "blue"}, "annotations": {"example.com/note": "keep"}}}
 

@@ -14,16 +14,10 @@ from pathlib import Path
 import pytest
 import yaml
 
-from cluster.operator_process import (
-    USER,
-    Objects,
-    OperatorProcess,
-    condition,
-    eventually,
-    install,
-)
 from devcluster import Cluster
 from gati import operator as gati
+from harness.objects import Objects, condition, eventually
+from harness.operator_process import USER, OperatorProcess, install
 from reconciler.events import QUIET
 from reconciler.rights import Right, rights
 

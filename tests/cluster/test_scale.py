@@ -8,8 +8,9 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from cluster.operator_process import Objects, OperatorProcess, eventually, install, is_ready
 from devcluster import Cluster
+from harness.objects import Objects, eventually, is_ready
+from harness.operator_process import OperatorProcess, install
 
 HANDLERS = 1000
 QUIET_SECONDS = 120.0

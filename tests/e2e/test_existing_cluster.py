@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 import devcluster
-from cluster.operator_process import eventually
+from harness.objects import eventually
 
 pytestmark = [pytest.mark.xdist_group("existing"), pytest.mark.timeout(240)]
 

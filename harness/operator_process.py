@@ -1,4 +1,4 @@
-"""The operator as its users run it, and the requests with which a test acts on it and looks.
+"""The operator as its users run it.
 
 The rule kept here: nothing is faked. The installed command runs as a process of its own, as the
 ServiceAccount that it is shipped with, in one namespace; what it wrote is read from the API
@@ -14,63 +14,28 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple, TypeVar
+from typing import NamedTuple
 from urllib.error import HTTPError, URLError
 from urllib.request import ProxyHandler, build_opener
 
 import yaml
 
 from devcluster import Cluster
-from devcluster.api import ApiError
 from devcluster.leash import leashed, leashed_environment
+from harness.objects import eventually
 from reconciler.model import Object
 
 ACCOUNT = ("gati-system", "gati-operator")
 USER = f"system:serviceaccount:{ACCOUNT[0]}:{ACCOUNT[1]}"
-DEPLOY = Path(__file__).parents[2] / "deploy" / "gati"
+DEPLOY = Path(__file__).parents[1] / "deploy" / "gati"
 PROGRAM = Path(sys.executable).parent / "gati-operator"
 
 QUICK = ("--no-leader-elect", "--resync=0", "--backoff=0.2", "--backoff-limit=5")
 """No election, no help from a resync, and short waits after failures."""
 
 MUTATING = frozenset({"create", "update", "patch", "delete", "deletecollection"})
-
-GROUPS = {
-    "gatihandlers": "/apis/gati.dev/v1",
-    "deployments": "/apis/apps/v1",
-    "replicasets": "/apis/apps/v1",
-    "horizontalpodautoscalers": "/apis/autoscaling/v2",
-    "poddisruptionbudgets": "/apis/policy/v1",
-    "endpointslices": "/apis/discovery.k8s.io/v1",
-    "configmaps": "/api/v1",
-    "events": "/api/v1",
-    "pods": "/api/v1",
-    "resourcequotas": "/api/v1",
-    "services": "/api/v1",
-}
-CHILDREN = (
-    "configmaps",
-    "deployments",
-    "services",
-    "horizontalpodautoscalers",
-    "poddisruptionbudgets",
-)
-
-T = TypeVar("T")
-
-
-def eventually(check: Callable[[], T], seconds: float = 60.0) -> T:
-    """The first true answer of ``check``; fails with its last answer when there is none in time."""
-    deadline = time.monotonic() + seconds
-    while True:
-        answer = check()
-        if answer:
-            return answer
-        assert time.monotonic() < deadline, f"not within {seconds:g} s; last seen: {answer!r}"
-        time.sleep(0.1)
 
 
 def install(cluster: Cluster) -> None:
@@ -99,139 +64,13 @@ class Write(NamedTuple):
     dry_run: bool
 
 
-def condition(obj: Object | None, kind: str) -> Object:
-    """A condition of an object's status; empty where it has none of that type."""
-    conditions = ((obj or {}).get("status") or {}).get("conditions") or ()
-    return next((each for each in conditions if each["type"] == kind), {})
-
-
-def is_ready(handler: Object | None) -> bool:
-    """Does the status say Ready, and mean the present generation?"""
-    ready = condition(handler, "Ready")
-    return (
-        handler is not None
-        and ready.get("status") == "True"
-        and handler["status"]["observedGeneration"] == handler["metadata"]["generation"]
-    )
-
-
-@dataclass(frozen=True)
-class Objects:
-    """The objects of one namespace, as an administrator reads and writes them."""
-
-    cluster: Cluster
-    namespace: str
-
-    def path(self, resource: str, name: str = "", subresource: str = "") -> str:
-        """The path of a resource, an object or a subresource."""
-        base = f"{GROUPS[resource]}/namespaces/{self.namespace}/{resource}"
-        return "/".join(part for part in (base, name, subresource) if part)
-
-    def get(self, resource: str, name: str) -> Object | None:
-        """The object of that name, or None."""
-        try:
-            return self.cluster.api.json("GET", self.path(resource, name))
-        except ApiError as error:
-            if error.status == 404:
-                return None
-            raise
-
-    def there(self, resource: str, name: str) -> Object:
-        """The object of that name, which must exist."""
-        return self.cluster.api.json("GET", self.path(resource, name))
-
-    def list(self, resource: str, labels: str = "") -> list[Object]:
-        """The objects of a resource, those with the labels where some are given."""
-        query = f"?labelSelector={labels}" if labels else ""
-        items: list[Object] = self.cluster.api.json("GET", self.path(resource) + query)["items"]
-        return items
-
-    def create(self, resource: str, body: Object) -> Object:
-        """Create an object; raises ApiError where the server refuses."""
-        return self.cluster.api.json("POST", self.path(resource), body)
-
-    def apply(self, resource: str, body: Object) -> Object:
-        """Server-side apply as a user's own field manager."""
-        path = f"{self.path(resource, body['metadata']['name'])}?fieldManager=a-user&force=true"
-        return self.cluster.api.json("PATCH", path, body, "application/apply-patch+yaml")
-
-    def merge(self, resource: str, name: str, patch: Object, subresource: str = "") -> Object:
-        """Change some fields of an object; null removes one."""
-        path = self.path(resource, name, subresource)
-        return self.cluster.api.json("PATCH", path, patch, "application/merge-patch+json")
-
-    def delete(self, resource: str, name: str) -> None:
-        """Delete an object; what it owns goes in the background."""
-        self.cluster.api.json("DELETE", self.path(resource, name))
-
-    def kubectl(self, *arguments: str) -> str:
-        """What kubectl prints in this namespace."""
-        return self.cluster.kubectl("-n", self.namespace, *arguments)
-
-    def handler(self, name: str, **spec: Any) -> Object:
-        """Apply a GatiHandler; path, image and version are given where a test does not care."""
-        wanted = {"path": f"/{name}", "image": "web:v1.0.0", "version": "v1.0.0"} | spec
-        return self.apply(
-            "gatihandlers",
-            {
-                "apiVersion": "gati.dev/v1",
-                "kind": "GatiHandler",
-                "metadata": {"name": name},
-                "spec": {field: value for field, value in wanted.items() if value is not None},
-            },
-        )
-
-    def ready(self, name: str, seconds: float = 60.0) -> Object:
-        """The handler, once it is Ready in its present generation."""
-
-        def look() -> Object | None:
-            found.append(self.there("gatihandlers", name))
-            return found[-1] if is_ready(found[-1]) else None
-
-        found: list[Object] = []
-        try:
-            return eventually(look, seconds)
-        except AssertionError:
-            raise AssertionError(f"{name} is not ready: {found[-1].get('status')}") from None
-
-    def told(self, name: str, reason: str, kind: str = "Ready", seconds: float = 60.0) -> Object:
-        """The handler's condition, once it has that reason for the present generation."""
-
-        def look() -> Object | None:
-            found = self.there("gatihandlers", name)
-            seen.append(condition(found, kind))
-            current = seen[-1].get("observedGeneration") == found["metadata"]["generation"]
-            return seen[-1] if current and seen[-1].get("reason") == reason else None
-
-        seen: list[Object] = []
-        try:
-            return eventually(look, seconds)
-        except AssertionError:
-            raise AssertionError(f"{name} never told {kind}/{reason} but {seen[-1]}") from None
-
-    def children(self, handler: str) -> dict[tuple[str, str], Object]:
-        """What exists for a handler now, by (resource, name)."""
-        return {
-            (resource, each["metadata"]["name"]): each
-            for resource in CHILDREN
-            for each in self.list(resource, f"gati.dev/handler={handler}")
-        }
-
-    def history(self, resource: str, name: str, version: str) -> list[Object]:
-        """Every state of an object that was stored since a resource version, the first included."""
-        query = f"?watch=1&resourceVersion={version}&timeoutSeconds=1"
-        lines = self.cluster.api.raw("GET", self.path(resource) + query).splitlines()
-        frames = [json.loads(line) for line in lines]
-        assert all(frame["type"] != "ERROR" for frame in frames), frames[-1]
-        objects = [frame["object"] for frame in frames if frame["type"] != "DELETED"]
-        return [obj for obj in objects if obj["metadata"]["name"] == name]
-
-
 class OperatorProcess:
     """One operator, at most one process at a time. It dies with the test run.
 
-    ``namespace`` is the one it looks at; empty: all. ``server`` is the API server's address, should it be reached by another way than the direct
-    one. The log holds the lines of every start.
+    ``namespace`` is the one it looks at; empty: all. ``server`` is the API server's address,
+    should it be reached by another way than the direct one, and ``authority`` the certificate to
+    check it against there. ``program`` is the operator's argv without its arguments;
+    ``environment`` is added to the process's own. The log holds the lines of every start.
     """
 
     def __init__(
@@ -243,16 +82,24 @@ class OperatorProcess:
         account: tuple[str, str] = ACCOUNT,
         flags: tuple[str, ...] = QUICK,
         server: str = "",
+        authority: Path | None = None,
+        program: Sequence[str] = (str(PROGRAM),),
+        environment: Mapping[str, str] | None = None,
     ) -> None:
         self.cluster = cluster
         self.namespace = namespace
         self.flags = flags
         self.log = log
         self.kubeconfig = cluster.service_account_kubeconfig(*account)
-        if server:
-            text = self.kubeconfig.read_text("utf-8").replace(cluster.url, server)
-            self.kubeconfig.write_text(text, "utf-8")
+        self.program = tuple(program)
+        self.environment = dict(environment or {})
         config = yaml.safe_load(self.kubeconfig.read_text("utf-8"))
+        if server:
+            config["clusters"][0]["cluster"]["server"] = server
+        if authority:
+            config["clusters"][0]["cluster"].pop("certificate-authority-data", None)
+            config["clusters"][0]["cluster"]["certificate-authority"] = str(authority)
+        self.kubeconfig.write_text(yaml.safe_dump(config), "utf-8")
         self.token: str = config["users"][0]["user"]["token"]
         self._process: subprocess.Popen[bytes] | None = None
         self._started_at = 0
@@ -277,7 +124,7 @@ class OperatorProcess:
             self._process = subprocess.Popen(
                 leashed(
                     [
-                        str(PROGRAM),
+                        *self.program,
                         "run",
                         f"--kubeconfig={self.kubeconfig}",
                         *([f"--namespace={self.namespace}"] if self.namespace else []),
@@ -286,7 +133,7 @@ class OperatorProcess:
                         *flags,
                     ]
                 ),
-                env=leashed_environment(kept),
+                env=leashed_environment(kept | self.environment),
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,
