@@ -4,29 +4,30 @@ The rule: a version replaces an older one and never a newer one, whichever way t
 A list and a watch know all that happened up to their resource version; so an answer to our own
 write that is not newer than that adds nothing, and an object missing from a list is gone unless
 we hold a version newer than the list. Every change is announced, deletions missed in a gap too.
+
+Objects are held encoded and decoded for each reader: as dicts they take ten times the room, and
+so nobody who changes what he was handed changes it for others.
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, TypeVar
 
+import msgspec
 import structlog
 
-from reconciler.api import Listing, WatchEvent
+from reconciler.api import WatchEvent
 from reconciler.meta import controller_of, key_parts, newer
 from reconciler.model import Kind, Need, Object, Watch
 
 NamespacedName = tuple[str, str]
 """(namespace, name); the namespace of a cluster-scoped object is empty."""
 
-Change = tuple[Object | None, Object | None]
-"""(old, new); None where there was or is no object."""
-
 OnChange = Callable[[Object | None, Object | None], None]
-"""Called with the two sides of a Change after the store changed."""
+"""Called with (old, new) after the store changed; None where there was or is no object."""
 
 _REMOVED_LIMIT = 10_000
 
@@ -35,8 +36,27 @@ T = TypeVar("T")
 log = structlog.stdlib.get_logger(__name__)
 
 
+class Held(msgspec.Struct, frozen=True, gc=False):
+    """One object as the store holds it: encoded, and beside it what the store itself asks for."""
+
+    uid: str
+    version: str
+    owner: str | None
+    index: str | None
+    content: bytes
+
+    def decoded(self) -> Object:
+        """The object; it is the caller's own."""
+        obj: Object = msgspec.json.decode(self.content)
+        return obj
+
+
+Change = tuple[Held | None, Held | None]
+"""(old, new); None where there was or is no object."""
+
+
 class Store:
-    """The objects of one kind, cut down as its Watch says. They must not be changed.
+    """The objects of one kind, cut down as its Watch says.
 
     ``scopes`` are the namespaces that are listed and watched each on its own; None is all of
     them at once, as it always is for kinds without namespaces. ``owner`` answers the uid of the
@@ -56,10 +76,9 @@ class Store:
         self._owner = owner or controller_uid
         self.on_change: list[OnChange] = []
         self.on_synced: list[Callable[[bool], None]] = []
-        self._objects: dict[NamespacedName, Object] = {}
+        self._objects: dict[NamespacedName, Held] = {}
         self._owned: defaultdict[str, set[NamespacedName]] = defaultdict(set)
         self._indexed: defaultdict[NamespacedName, set[NamespacedName]] = defaultdict(set)
-        self._index_of: dict[NamespacedName, NamespacedName] = {}
         self._removed: dict[str, str | None] = {}  # uid of what we deleted, oldest first: scope
         self._passed: dict[str | None, str] = dict.fromkeys(self.scopes, "")
         self._unsynced = set(self.scopes)
@@ -88,13 +107,17 @@ class Store:
     def __len__(self) -> int:
         return len(self._objects)
 
+    def __iter__(self) -> Iterator[NamespacedName]:
+        return iter(self._objects)
+
     def all(self) -> tuple[Object, ...]:
         """All objects."""
-        return tuple(self._objects.values())
+        return tuple(held.decoded() for held in self._objects.values())
 
     def get(self, namespace: str, name: str) -> Object | None:
         """The object of that name, or None."""
-        return self._objects.get((namespace, name))
+        held = self._objects.get((namespace, name))
+        return held.decoded() if held else None
 
     def owned(self, uid: str) -> tuple[Object, ...]:
         """The children of the parent with this uid, by namespace and name."""
@@ -112,14 +135,14 @@ class Store:
         return self.indexed(need.namespace, need.index or "")
 
     def _sorted(self, keys: Iterable[NamespacedName]) -> tuple[Object, ...]:
-        return tuple(self._objects[key] for key in sorted(keys))
+        return tuple(self._objects[key].decoded() for key in sorted(keys))
 
     # What writers tell.
 
     def put(self, obj: Object) -> None:
         """The answer to an own write, ahead of the watch."""
-        passed = self._passed.get(self._scope(obj), "")
-        if newer(obj, _version(passed)) and not self._gone(obj):
+        passed = self._passed.get(self._scope(obj["metadata"].get("namespace", "")), "")
+        if newer(_version(obj), passed) and not self._gone(obj):
             self._take(obj)
 
     def remove(self, obj: Object) -> None:
@@ -130,9 +153,9 @@ class Store:
         """
         key = key_parts(obj)
         held = self._objects.get(key)
-        if not held or _uid(held) != _uid(obj) or held["metadata"].get("finalizers"):
+        if not held or held.uid != _uid(obj) or held.decoded()["metadata"].get("finalizers"):
             return
-        self._removed[_uid(obj)] = self._scope(obj)
+        self._removed[held.uid] = self._scope(key[0])
         if len(self._removed) > _REMOVED_LIMIT:
             del self._removed[next(iter(self._removed))]
         self._announce(*self._stored(key, None))
@@ -151,27 +174,45 @@ class Store:
         elif not self._gone(obj):
             self._take(obj)
 
-    def replace(self, listing: Listing, scope: str | None = None, *, reset: bool = False) -> None:
+    def cut(self, objects: Iterable[Object]) -> dict[NamespacedName, Held]:
+        """A list as it will be held; what ``keep`` drops is not in it."""
+        cut = ((key_parts(obj), self._held(obj)) for obj in objects)
+        return {key: held for key, held in cut if held is not None}
+
+    def replace(
+        self,
+        listed: Mapping[NamespacedName, Held],
+        version: str,
+        scope: str | None = None,
+        *,
+        reset: bool = False,
+    ) -> None:
         """A complete list of a scope: take it over in one step, announce what differs.
 
         ``reset``: the server went back in time (a restored backup), and what we hold is not
         newer but from a future that did not happen.
         """
         # Listed without a sign of our delete: the list is older than the delete.
-        listed = {key_parts(obj): obj for obj in listing.items if not self._gone(obj)}
-        here = _version("" if reset else listing.resource_version)
+        listed = {
+            key: new
+            for key, new in listed.items()
+            if new.uid not in self._removed or _dying(new.decoded())
+        }
         changes = [
             self._stored(key, None)
             for key, held in list(self._objects.items())
-            if key not in listed and self._scope(held) == scope and not _ahead(held, here)
+            if key not in listed
+            and self._scope(key[0]) == scope
+            and (reset or not _ahead(held.version, version))
         ]
-        for obj in listed.values():
-            changes += self._taken(obj, reset=reset)
+        for key, new in listed.items():
+            if reset or self._later(new.version, key):
+                changes += self._exchanged(key, new)
         self._removed = {uid: where for uid, where in self._removed.items() if where != scope}
-        self._passed[scope] = listing.resource_version
+        self._passed[scope] = version
         self._sync(scope)
-        for old, new in changes:
-            self._announce(old, new)
+        for change in changes:
+            self._announce(*change)
 
     def unsync(self, scope: str | None = None) -> None:
         """The kind or the right to see it went away. What we hold stays, for the next list."""
@@ -192,64 +233,71 @@ class Store:
 
     # How objects come in.
 
-    def _scope(self, obj: Object) -> str | None:
-        return None if None in self._passed else obj["metadata"].get("namespace", "")
+    def _scope(self, namespace: str) -> str | None:
+        return None if None in self._passed else namespace
 
     def _gone(self, obj: Object) -> bool:
         """Is this a version from before our delete of it?"""
-        return _uid(obj) in self._removed and "deletionTimestamp" not in obj["metadata"]
+        return _uid(obj) in self._removed and not _dying(obj)
 
     def _drop(self, obj: Object) -> None:
         """Forget this object, unless its name is another's by now or we hold a later version."""
         key = key_parts(obj)
         held = self._objects.get(key)
-        if held and _uid(held) == _uid(obj) and not _ahead(held, obj):
+        if held and held.uid == _uid(obj) and not _ahead(held.version, _version(obj)):
             self._announce(*self._stored(key, None))
 
     def _take(self, obj: Object) -> None:
-        for old, new in self._taken(obj):
-            self._announce(old, new)
-
-    def _taken(self, obj: Object, *, reset: bool = False) -> list[Change]:
-        """Store an object unless it is older than what is held; the changes to announce."""
+        """Store an object unless it is older than what is held."""
         key = key_parts(obj)
-        held = self._objects.get(key)
-        if held and not reset and not newer(obj, held):
-            return []
-        new = self._cut(obj)
-        if held and new and _uid(held) != _uid(new):
-            return [self._stored(key, None), self._stored(key, new)]
-        if held or new:
-            return [self._stored(key, new)]
-        return []
+        if self._later(_version(obj), key):
+            for change in self._exchanged(key, self._held(obj)):
+                self._announce(*change)
 
-    def _cut(self, obj: Object) -> Object | None:
+    def _later(self, version: str, key: NamespacedName) -> bool:
+        """Is it later than what is held under the key?"""
+        held = self._objects.get(key)
+        return held is None or newer(version, held.version)
+
+    def _held(self, obj: Object) -> Held | None:
         """Without managed fields, which can be most of an object, and as ``keep`` says."""
         metadata = {
             name: value for name, value in obj["metadata"].items() if name != "managedFields"
         }
         whole = {**obj, "metadata": metadata}
-        return _asked(self.watch.keep, whole, otherwise=whole) if self.watch.keep else whole
+        kept = _asked(self.watch.keep, whole, otherwise=whole) if self.watch.keep else whole
+        if kept is None:
+            return None
+        index = _asked(self.watch.index, kept, None) if self.watch.index else None
+        content = msgspec.json.encode(kept)
+        return Held(_uid(obj), _version(obj), self._owner(kept), index, content)
 
-    def _stored(self, key: NamespacedName, new: Object | None) -> Change:
+    def _exchanged(self, key: NamespacedName, new: Held | None) -> list[Change]:
+        """Another object of the same name is a deletion and an addition."""
+        held = self._objects.get(key)
+        if held and new and held.uid != new.uid:
+            return [self._stored(key, None), self._stored(key, new)]
+        return [self._stored(key, new)]
+
+    def _stored(self, key: NamespacedName, new: Held | None) -> Change:
         """Put ``new`` in the place of what is held under the key; (old, new)."""
         old = self._objects.pop(key, None)
         if old is not None:
-            _discard(self._owned, self._owner(old), key)
-            _discard(self._indexed, self._index_of.pop(key, None), key)
+            _discard(self._owned, old.owner, key)
+            _discard(self._indexed, (key[0], old.index), key)
         if new is not None:
             self._objects[key] = new
-            if owner := self._owner(new):
-                self._owned[owner].add(key)
-            value = _asked(self.watch.index, new, None) if self.watch.index else None
-            if value is not None:
-                self._index_of[key] = key[0], value
-                self._indexed[key[0], value].add(key)
+            if new.owner is not None:
+                self._owned[new.owner].add(key)
+            if new.index is not None:
+                self._indexed[key[0], new.index].add(key)
         return old, new
 
-    def _announce(self, old: Object | None, new: Object | None) -> None:
+    def _announce(self, before: Held | None, after: Held | None) -> None:
         """Tell of a change; another resource version alone is none."""
-        if old is not None and new is not None and _same(old, new):
+        old = before.decoded() if before else None
+        new = after.decoded() if after else None
+        if _same(old, new):
             return
         for callback in self.on_change:
             callback(old, new)
@@ -283,18 +331,22 @@ def _asked(question: Callable[[Object], T | None], obj: Object, otherwise: T | N
         return otherwise
 
 
-def _ahead(left: Object, right: Object) -> bool:
-    """Is ``left`` known to be later? False where versions cannot be compared: gone means gone."""
-    a, b = left["metadata"].get("resourceVersion", ""), right["metadata"].get("resourceVersion", "")
-    return bool(a.isdigit() and b.isdigit() and int(a) > int(b))
+def _dying(obj: Object) -> bool:
+    return "deletionTimestamp" in obj["metadata"]
 
 
-def _version(resource_version: str) -> Object:
-    """An object that is nothing but its version, to compare with."""
-    return {"metadata": {"resourceVersion": resource_version}}
+def _version(obj: Object) -> str:
+    return str(obj["metadata"].get("resourceVersion", ""))
 
 
-def _same(old: Object, new: Object) -> bool:
+def _ahead(version: str, other: str) -> bool:
+    """Is it known to be later? False where versions cannot be compared: gone means gone."""
+    return version.isdigit() and other.isdigit() and int(version) > int(other)
+
+
+def _same(old: Object | None, new: Object | None) -> bool:
+    if old is None or new is None:
+        return old is new
     if {**old, "metadata": None} != {**new, "metadata": None}:
         return False
     before, after = old["metadata"], new["metadata"]

@@ -85,13 +85,12 @@ def key_parts(obj: Object) -> tuple[str, str]:
     return metadata.get("namespace", ""), metadata["name"]
 
 
-def newer(left: Object, right: Object) -> bool:
-    """Is ``left`` a later version than ``right`` of one object?
+def newer(version: str, other: str) -> bool:
+    """Is a resource version later than another one?
 
-    Resource versions of one resource are comparable as integers (KEP-5504, stable since 1.35);
-    where one is not a number, a different one counts as later.
+    Those of one resource are comparable as integers (KEP-5504, stable since 1.35); where one is
+    not a number, a different one counts as later.
     """
-    a, b = left["metadata"].get("resourceVersion", ""), right["metadata"].get("resourceVersion", "")
-    if a.isdigit() and b.isdigit():
-        return int(a) > int(b)
-    return bool(a != b)
+    if version.isdigit() and other.isdigit():
+        return int(version) > int(other)
+    return version != other

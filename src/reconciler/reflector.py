@@ -20,10 +20,9 @@ from enum import StrEnum
 
 import structlog
 
-from reconciler.api import Api, ApiError, Listing, Unreachable, WatchEvent
-from reconciler.cache import NamespacedName, Store
+from reconciler.api import Api, ApiError, Unreachable, WatchEvent
+from reconciler.cache import Held, NamespacedName, Store
 from reconciler.meta import key_parts
-from reconciler.model import Object
 
 INITIAL_EVENTS_END = "k8s.io/initial-events-end"
 
@@ -155,7 +154,7 @@ class Reflector:
     async def _list_by_watch(self) -> None:
         """The present set, its end mark, and what happens from there, all in one stream."""
         self._enter(State.LISTING)
-        present: dict[NamespacedName, Object] = {}
+        present: dict[NamespacedName, Held] = {}
         async with contextlib.AsyncExitStack() as turn, self._frames(initial=True) as frames:
             await turn.enter_async_context(self._lists)
             try:
@@ -170,19 +169,16 @@ class Reflector:
                 await turn.aclose()
                 await self._heed(frames)
 
-    async def _collect(
-        self, event: WatchEvent | None, present: dict[NamespacedName, Object]
-    ) -> None:
+    async def _collect(self, event: WatchEvent | None, present: dict[NamespacedName, Held]) -> None:
         """One frame before the end mark; they come in no order of versions."""
         if event is None:
             raise Unreachable("the stream ended before the present set was complete")
-        if event.type == "DELETED":
+        if event.type != "BOOKMARK":
             present.pop(key_parts(event.object), None)
-        elif event.type != "BOOKMARK":
-            present[key_parts(event.object)] = event.object
+            if event.type != "DELETED":
+                present |= self.store.cut([event.object])
         elif INITIAL_EVENTS_END in (event.object["metadata"].get("annotations") or {}):
-            version = event.object["metadata"]["resourceVersion"]
-            await self._take_over(Listing(list(present.values()), version))
+            await self._take_over(present, event.object["metadata"]["resourceVersion"])
 
     def _give_up_watch_list(self, why: str) -> None:
         log.info("WatchList does not work here, listing instead", watch=str(self), why=why)
@@ -191,23 +187,24 @@ class Reflector:
     async def _list_in_pages(self) -> None:
         self._enter(State.LISTING)
         async with self._lists:
-            await self._take_over(await self._list())
+            await self._take_over(*await self._list())
 
-    async def _list(self) -> Listing:
-        return await self._api.list(
+    async def _list(self) -> tuple[dict[NamespacedName, Held], str]:
+        listing = await self._api.list(
             self._kind, self.namespace, labels=self.store.watch.labels, fields=self._fields
         )
+        return self.store.cut(listing.items), listing.resource_version
 
-    async def _take_over(self, listing: Listing) -> None:
+    async def _take_over(self, present: dict[NamespacedName, Held], version: str) -> None:
         """A list from before what we saw means a restored backup, if a second one says the same."""
-        back = _older(listing.resource_version, self.resource_version)
+        back = _older(version, self.resource_version)
         if back:
-            listing = await self._list()
-            back = _older(listing.resource_version, self.resource_version)
+            present, version = await self._list()
+            back = _older(version, self.resource_version)
         if back:
             log.warning("the API server went back in time", watch=str(self))
-        self.store.replace(listing, self.namespace, reset=back)
-        self._heard(listing.resource_version)
+        self.store.replace(present, version, self.namespace, reset=back)
+        self._heard(version)
         self._listed = True
 
     # Watching

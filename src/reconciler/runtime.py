@@ -353,8 +353,8 @@ class Runtime:
 
     def keys(self, kind: str) -> Iterable[Key]:
         """The keys of all parents of a kind that the cache knows."""
-        for obj in self._readers[kind][kind].all():
-            yield Key(kind, *key_parts(obj))
+        for namespace, name in self._readers[kind][kind]:
+            yield Key(kind, namespace, name)
 
 
 def _scope(namespace: str | None) -> str:
