@@ -8,5 +8,6 @@ print(cluster.kubectl("get", "nodes"))
 
 from .cluster import Cluster, find, start
 from .errors import DevclusterError
+from .second_apiserver import SecondApiServer
 
-__all__ = ["Cluster", "DevclusterError", "find", "start"]
+__all__ = ["Cluster", "DevclusterError", "SecondApiServer", "find", "start"]

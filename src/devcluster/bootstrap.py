@@ -12,18 +12,19 @@ import socket
 import subprocess
 import time
 from collections.abc import Callable, Mapping
+from pathlib import Path
 
 import yaml
 
-from . import metrics
-from .api import Api
+from . import etcd, metrics
+from .api import Api, ApiError
 from .binaries import CONTROL_PLANE, find_all, last_line
 from .certificates import write_certificates, write_private
 from .components import AUDIT_POLICY, USERS, command, component_kubeconfig
 from .errors import DevclusterError
 from .kubeconfig import write_kubeconfig
 from .kwok import configuration_text, node
-from .layout import Layout, Options, Ports, Record, layouts, read_ports, write_record
+from .layout import OPTIONAL, Layout, Options, Ports, Record, known_ports, read_ports, write_record
 from .pins import KUBERNETES_VERSION
 from .ports import free_ports
 from .processes import living, spawn
@@ -35,14 +36,23 @@ READY_TIMEOUT_SECONDS = 120.0
 Processes = Mapping[str, "subprocess.Popen[bytes]"]
 
 
-def prepare(layout: Layout, options: Options, owned: bool, progress: Progress | None) -> Record:
+def prepare(
+    layout: Layout,
+    options: Options,
+    owned: bool,
+    progress: Progress | None,
+    etcd_data: Path | None,
+) -> Record:
     """Writes all files of a new cluster, builds the binaries if need be, and records it.
 
-    Raises DevclusterError when the binaries cannot be built.
+    `etcd_data`: saved data to begin with. Raises DevclusterError when the binaries cannot be built.
     """
-    programs = find_all(CONTROL_PLANE, progress)
+    wanted = tuple(name for name in CONTROL_PLANE if name not in options.without)
+    programs = find_all(wanted, progress)
     if layout.etcd_data.exists():  # the leftover of a start that failed
         shutil.rmtree(layout.etcd_data)
+    if etcd_data:
+        etcd.copy_data(etcd_data, layout.etcd_data)
     ports = read_ports(layout)
     if ports is None:
         raise DevclusterError(f"{layout.folder} vanished while the cluster was being started")
@@ -80,12 +90,7 @@ def choose_ports() -> Ports:
     """Free ports that no other cluster uses; one that is stopped now keeps its own. To be called
     while no other cluster is being claimed.
     """
-    taken: set[int] = set()
-    for layout in layouts():
-        ports = read_ports(layout)
-        if ports:
-            taken |= {ports.apiserver, ports.etcd, ports.etcd_peer}
-    return Ports(*free_ports(3, taken))
+    return Ports(*free_ports(3, known_ports()))
 
 
 def start_component(component: str, layout: Layout, record: Record) -> subprocess.Popen[bytes]:
@@ -110,8 +115,9 @@ def start_missing(layout: Layout, record: Record, api: Api) -> None:
     wait_for("etcd", lambda: listens(record.ports.etcd), layout, started)
     start("kube-apiserver")
     wait_for("the API server", lambda: api.answers("/readyz"), layout, started)
-    for component in ("kube-controller-manager", "kube-scheduler", "kwok"):
-        start(component)
+    for component in OPTIONAL:
+        if component in record.programs:
+            start(component)
     metrics.install(api)
     for number in range(1, record.options.nodes + 1):
         document = node(number)
@@ -120,14 +126,32 @@ def start_missing(layout: Layout, record: Record, api: Api) -> None:
 
 
 def is_usable(api: Api, record: Record) -> bool:
-    """Whether pods can be made and run: all nodes are ready, and namespaces get their account."""
+    """Whether pods can be made and run: all nodes are ready, and namespaces get their account
+    and the certificate of this cluster. Without a controller manager nobody does these things.
+    """
+    if not api.answers(f"/apis/{metrics.GROUP}/{metrics.VERSION}/nodes"):
+        return False
+    if "kube-controller-manager" not in record.programs:
+        return True
     nodes = api.json("GET", "/api/v1/nodes")["items"]
     ready = [node for node in nodes if is_ready(node) and not node["spec"].get("taints")]
     return (
         len(ready) >= record.options.nodes
         and api.answers("/api/v1/namespaces/default/serviceaccounts/default")
-        and api.answers(f"/apis/{metrics.GROUP}/{metrics.VERSION}/nodes")
+        and trusts_this_cluster(api)
     )
+
+
+def trusts_this_cluster(api: Api) -> bool:
+    """Whether the default namespace has this cluster's certificate for its pods. Restored data
+    has an earlier cluster's first.
+    """
+    try:
+        published = api.json("GET", "/api/v1/namespaces/default/configmaps/kube-root-ca.crt")
+    except (ApiError, OSError):
+        return False
+    certificate: str = published["data"]["ca.crt"]
+    return certificate == api.ca_file.read_text(encoding="utf-8")
 
 
 def is_ready(document: dict[str, object]) -> bool:

@@ -17,16 +17,17 @@ from typing import Self
 
 from filelock import FileLock
 
-from . import metrics
+from . import etcd, metrics, second_apiserver
 from .api import Api, ApiError
 from .binaries import kubectl as kubectl_program
-from .bootstrap import choose_ports, prepare, start_component, start_missing, wait_for
+from .bootstrap import choose_ports, listens, prepare, start_component, start_missing, wait_for
 from .errors import DevclusterError
 from .kubeconfig import write_kubeconfig
 from .layout import Layout, Options, Record, layout_of, layouts, read_record, write_ports
 from .paths import state_root
-from .processes import KEEPER, end, end_all, living, spawn_keeper
+from .processes import KEEPER, end, end_all, freeze, living, only, spawn_keeper, thaw
 from .progress import Progress
+from .second_apiserver import SecondApiServer
 
 TOKEN_SECONDS = 86_400
 
@@ -98,18 +99,24 @@ class Cluster:
 
     def create_namespace(self, name: str) -> None:
         """Creates a namespace and waits until pods can be made there, that is, until it has its
-        default ServiceAccount. Raises DevclusterError when it exists already.
+        default ServiceAccount (not in a cluster without a controller manager: nobody makes one).
+        Raises DevclusterError when it exists already.
         """
         document = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}}
         try:
             self.api.json("POST", "/api/v1/namespaces", document)
         except ApiError as error:
             raise DevclusterError(f"namespace {name}: {error}") from error
+        if "kube-controller-manager" not in self.record.programs:
+            return
         account = f"/api/v1/namespaces/{name}/serviceaccounts/default"
         wait_for(f"namespace {name}", lambda: self.api.answers(account), self.layout, {})
 
-    def service_account_kubeconfig(self, namespace: str, name: str) -> Path:
-        """A kubeconfig with a new token (one day) of a ServiceAccount that exists.
+    def service_account_kubeconfig(
+        self, namespace: str, name: str, *, url: str | None = None
+    ) -> Path:
+        """A kubeconfig with a new token (one day) of a ServiceAccount that exists. `url`: the
+        address that stands in it, for example that of a second API server.
 
         Raises DevclusterError when the server refuses, for example because there is none.
         """
@@ -124,7 +131,7 @@ class Cluster:
         write_kubeconfig(
             target,
             cluster=self.name,
-            url=self.url,
+            url=url or self.url,
             ca_file=self.ca_file,
             user=f"system:serviceaccount:{namespace}:{name}",
             token=token,
@@ -149,13 +156,33 @@ class Cluster:
         return metrics.set_selected(self.api, namespace, selector, cpu_millicores)
 
     def kill(self, component: str) -> None:
-        """Kills one process of the control plane (SIGKILL), for example `kube-scheduler`."""
+        """Kills one process of the control plane (SIGKILL), for example `kube-scheduler`. It
+        stays away until it is restarted.
+        """
         end(living(self.layout.folder).get(component, []))
 
     def restart(self, component: str) -> None:
-        """Kills one process if it runs, and starts it again with the same ports and data."""
+        """Kills one process if it runs, and starts it again with the same ports and data.
+
+        Raises DevclusterError for a component that the cluster was started without.
+        """
+        if component not in self.record.programs:
+            raise DevclusterError(f"cluster {self.name} was started without {component}")
         self.kill(component)
         start_component(component, self.layout, self.record)
+
+    def freeze(self, component: str) -> None:
+        """Stops one process from running (SIGSTOP), for example `etcd`: its connections stay
+        open and nothing answers. Raises DevclusterError when it does not run.
+        """
+        freeze(only(component, self.layout.folder))
+
+    def thaw(self, component: str) -> None:
+        """Lets a frozen process run on (SIGCONT); harmless when it is not frozen.
+
+        Raises DevclusterError when it does not run.
+        """
+        thaw(only(component, self.layout.folder))
 
     def kill_apiserver(self) -> None:
         """Kills the API server (SIGKILL): open connections break, new ones are refused."""
@@ -170,6 +197,42 @@ class Cluster:
         process = start_component("kube-apiserver", self.layout, self.record)
         processes = {"kube-apiserver": process}
         wait_for("the API server", self.is_serving, self.layout, processes)
+
+    def start_second_apiserver(
+        self, apiserver_flags: tuple[str, ...] | list[str] = ()
+    ) -> SecondApiServer:
+        """Starts a second API server on the same etcd, waits until it is ready and returns it.
+
+        `apiserver_flags`: further flags of that one alone, each as `--flag=value`. It takes the
+        same tokens and certificates, has a port and an audit log of its own, ends with the
+        cluster, and its link to etcd can be frozen. Raises DevclusterError when there is one
+        already or when it does not become ready.
+        """
+        return second_apiserver.start(self.layout, self.record, tuple(apiserver_flags))
+
+    def compact_etcd(self) -> int:
+        """Lets etcd forget all but the present state; the revision up to which it did.
+
+        A watch from an older resource version is still served by an API server that has it in its
+        cache: only a restart of that one makes it answer 410. Raises DevclusterError when etcd
+        does not answer within 30 seconds.
+        """
+        return etcd.compact(self.layout, self.record)
+
+    def save_etcd(self, path: Path) -> None:
+        """Copies etcd's data into the new folder `path`, for `start(etcd_data=path)`.
+
+        etcd is killed for the moment: requests fail or wait meanwhile, watches stay. When this
+        returns it is back. Raises DevclusterError when `path` exists or etcd does not come back.
+        """
+        self.kill("etcd")
+        try:
+            etcd.copy_data(self.layout.etcd_data, path)
+        finally:
+            processes = {"etcd": start_component("etcd", self.layout, self.record)}
+            port = self.record.ports.etcd
+            wait_for("etcd", lambda: listens(port), self.layout, processes)
+            wait_for("the API server", self.is_serving, self.layout, processes)
 
     def is_serving(self) -> bool:
         """Whether the API server is reached and says that it is ready."""
@@ -196,6 +259,8 @@ def start(
     nodes: int = 1,
     node_profile: str = "fast",
     apiserver_flags: tuple[str, ...] | list[str] = (),
+    without: tuple[str, ...] | list[str] = (),
+    etcd_data: Path | None = None,
     owned: bool = True,
     owner: int | None = None,
     progress: Progress | None = None,
@@ -203,17 +268,26 @@ def start(
     """Starts a control plane and returns it when it is ready for use.
 
     `name`: generated when not given. `nodes`: fake nodes, 0 for none. `node_profile`: `fast` or
-    `chaos`. `apiserver_flags`: further flags, each as `--flag=value`. `owned`: whether the cluster
+    `chaos`. `apiserver_flags`: further flags, each as `--flag=value`. `without`: components to leave
+    out, of `kube-controller-manager`, `kube-scheduler` and `kwok`; without kwok there are no nodes.
+    `etcd_data`: what `Cluster.save_etcd` wrote, which a new cluster begins with under ports,
+    certificates and tokens of its own; the folder stays as it is. `owned`: whether the cluster
     ends with a process, `owner` (a process id; the caller's own when not given). A cluster of that
     name which has stopped is started again with its data.
 
     Raises DevclusterError when something is wrong with the arguments, when the binaries cannot be
     built, or when a process does not start; nothing is left running then.
     """
-    options = Options(nodes, node_profile, tuple(apiserver_flags))
+    options = Options(
+        nodes if "kwok" not in without else 0, node_profile, tuple(apiserver_flags), tuple(without)
+    )
     layout = layout_of(name or f"temporary-{secrets.token_hex(4)}")
+    if etcd_data:
+        etcd.check_saved(etcd_data)
+        if read_record(layout):
+            raise DevclusterError(f"cluster {name} has data of its own: devcluster down first")
     claim(layout, owner or os.getpid())
-    return complete(layout, options, owned=owned, progress=progress)
+    return complete(layout, options, owned=owned, progress=progress, etcd_data=etcd_data)
 
 
 def claim(layout: Layout, owner: int) -> None:
@@ -237,13 +311,18 @@ def claim(layout: Layout, owner: int) -> None:
 
 
 def complete(
-    layout: Layout, options: Options, *, owned: bool, progress: Progress | None
+    layout: Layout,
+    options: Options,
+    *,
+    owned: bool,
+    progress: Progress | None,
+    etcd_data: Path | None = None,
 ) -> Cluster:
     """The slow part of `start`, for a cluster that was claimed: its files and its processes."""
     record = read_record(layout)
     new = record is None
     try:
-        record = record or prepare(layout, options, owned, progress)
+        record = record or prepare(layout, options, owned, progress, etcd_data)
         cluster = Cluster(layout, record)
         start_missing(layout, record, cluster.api)
     except BaseException as error:

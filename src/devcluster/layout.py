@@ -16,6 +16,8 @@ from .paths import state_root
 
 NAME = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
 PROFILES = ("fast", "chaos")
+# What a control plane can be without; without etcd or the API server there is none.
+OPTIONAL = ("kube-controller-manager", "kube-scheduler", "kwok")
 
 
 @dataclass(frozen=True)
@@ -29,13 +31,14 @@ class Ports:
 
 @dataclass(frozen=True)
 class Options:
-    """What a user chooses about a cluster: the number of fake nodes, how their pods behave, and
-    further flags of the API server.
+    """What a user chooses about a cluster: the number of fake nodes, how their pods behave,
+    further flags of the API server, and the components to leave out.
     """
 
     nodes: int = 1
     node_profile: str = "fast"
     apiserver_flags: tuple[str, ...] = ()
+    without: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if self.nodes < 0:
@@ -47,6 +50,11 @@ class Options:
         for flag in self.apiserver_flags:
             if not flag.startswith("--"):
                 raise DevclusterError(f"a flag of the API server begins with --: {flag!r}")
+        for component in self.without:
+            if component not in OPTIONAL:
+                raise DevclusterError(
+                    f"a cluster cannot be without {component!r}, only without {', '.join(OPTIONAL)}"
+                )
 
 
 @dataclass(frozen=True)
@@ -95,6 +103,10 @@ class Layout:
     @property
     def audit_log(self) -> Path:
         return self.folder / "audit.log"
+
+    @property
+    def second_audit_log(self) -> Path:
+        return self.folder / "audit-2.log"
 
     @property
     def audit_policy(self) -> Path:
@@ -169,7 +181,10 @@ def read_record(layout: Layout) -> Record | None:
             name=data["name"],
             ports=Ports(**data["ports"]),
             options=Options(
-                options["nodes"], options["node_profile"], tuple(options["apiserver_flags"])
+                options["nodes"],
+                options["node_profile"],
+                tuple(options["apiserver_flags"]),
+                tuple(options.get("without", ())),
             ),
             token=data["token"],
             programs=data["programs"],
@@ -188,3 +203,13 @@ def layouts() -> list[Layout]:
     root = state_root()
     found = [path for path in root.iterdir() if path.is_dir()] if root.is_dir() else []
     return [Layout(path) for path in sorted(found)]
+
+
+def known_ports() -> set[int]:
+    """The ports of all clusters, those that are stopped included: they keep theirs."""
+    found: set[int] = set()
+    for layout in layouts():
+        ports = read_ports(layout)
+        if ports:
+            found |= {ports.apiserver, ports.etcd, ports.etcd_peer}
+    return found

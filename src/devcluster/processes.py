@@ -118,6 +118,40 @@ def end(processes: Iterable[psutil.Process]) -> None:
         time.sleep(0.01)
 
 
+def only(component: str, folder: Path) -> list[psutil.Process]:
+    """The living processes of one component. Raises DevclusterError when there is none."""
+    found = living(folder).get(component, [])
+    if not found:
+        raise DevclusterError(f"{component} of cluster {folder.name} does not run")
+    return found
+
+
+def freeze(processes: Iterable[psutil.Process]) -> None:
+    """Stops `processes` from running (SIGSTOP) and waits until they have stopped. Their
+    connections stay open. Raises DevclusterError for one that ends or does not stop.
+    """
+    processes = list(processes)
+    deadline = time.monotonic() + END_TIMEOUT_SECONDS
+    try:
+        for process in processes:
+            process.suspend()
+        while any(process.status() != psutil.STATUS_STOPPED for process in processes):
+            if time.monotonic() > deadline:
+                raise DevclusterError(f"processes that cannot be frozen: {processes}")
+            time.sleep(0.01)
+    except psutil.NoSuchProcess as error:
+        raise DevclusterError(f"a process ended while it was being frozen: {error}") from error
+
+
+def thaw(processes: Iterable[psutil.Process]) -> None:
+    """Lets frozen processes run on (SIGCONT); does nothing to others."""
+    for process in processes:
+        try:
+            process.resume()
+        except psutil.NoSuchProcess:
+            continue
+
+
 def is_alive(process: psutil.Process) -> bool:
     """Whether the process runs; one that nobody has waited for (a zombie) does not."""
     try:

@@ -11,16 +11,20 @@ import sys
 import textwrap
 import time
 from collections.abc import Callable
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import psutil
 import pytest
+import yaml
 
 import devcluster
-from devcluster import Cluster, DevclusterError
+from devcluster import Cluster, DevclusterError, etcd
+from devcluster.api import Api, ApiError
 from devcluster.components import COMPONENTS
 from devcluster.kwok import BEHAVIOUR_LABEL
+from devcluster.layout import OPTIONAL
 from devcluster.processes import living
 
 SOURCE = str(Path(devcluster.__file__).parent.parent)
@@ -193,6 +197,168 @@ def test_killed_api_server_comes_back_with_its_data(own_cluster: Callable[..., C
     assert "kept" in cluster.kubectl("get", "ns", "kept")
     [process] = living(cluster.layout.folder)["kube-apiserver"]
     assert "--min-request-timeout=5" in process.cmdline()
+
+
+def names(api: Api, path: str) -> set[str]:
+    return {item["metadata"]["name"] for item in api.json("GET", path)["items"]}
+
+
+def config_map(name: str, **metadata: Any) -> dict[str, Any]:
+    return {"metadata": {"name": name, **metadata}}
+
+
+def test_a_frozen_component_answers_again_after_the_thaw(
+    own_cluster: Callable[..., Cluster],
+) -> None:
+    cluster = own_cluster(nodes=0)
+    cluster.freeze("etcd")
+    assert cluster.dead_components() == []
+    assert not cluster.is_serving()
+    cluster.thaw("etcd")
+    eventually(cluster.is_serving)
+
+    # What a killed one would do stays undone until it is restarted.
+    cluster.kill("kube-controller-manager")
+    cluster.kubectl("create", "deployment", "web", "--image=web")
+    eventually(lambda: cluster.dead_components() == ["kube-controller-manager"])
+    assert names(cluster.api, "/apis/apps/v1/namespaces/default/replicasets") == set()
+    with pytest.raises(DevclusterError, match="does not run"):
+        cluster.freeze("kube-controller-manager")
+    cluster.restart("kube-controller-manager")
+    eventually(lambda: names(cluster.api, "/apis/apps/v1/namespaces/default/replicasets"))
+    assert cluster.dead_components() == []
+
+    for component in ("etcd", "kube-apiserver"):
+        cluster.freeze(component)
+    cluster.stop()
+    assert living(cluster.layout.folder) == {}
+
+
+def test_a_second_api_server_serves_an_old_view_while_its_link_is_frozen(
+    own_cluster: Callable[..., Cluster],
+) -> None:
+    cluster = own_cluster(nodes=0)
+    second = cluster.start_second_apiserver(["--min-request-timeout=5"])
+    assert second.url != cluster.url
+    with pytest.raises(DevclusterError, match="already"):
+        cluster.start_second_apiserver()
+
+    # The same accounts: a token of one is good for both.
+    kubeconfig = cluster.service_account_kubeconfig("default", "default", url=second.url)
+    token = yaml.safe_load(kubeconfig.read_text())["users"][0]["user"]["token"]
+    for url in (cluster.url, second.url):
+        review = {"apiVersion": "authentication.k8s.io/v1", "kind": "SelfSubjectReview"}
+        path = "/apis/authentication.k8s.io/v1/selfsubjectreviews"
+        said = Api(url, cluster.ca_file, token).json("POST", path, review)
+        assert said["status"]["userInfo"]["username"] == "system:serviceaccount:default:default"
+
+    path = "/api/v1/namespaces/default/configmaps"
+    cached = f"{path}?resourceVersion=0"
+    created = second.api.json("POST", path, config_map("before"))
+    eventually(lambda: "before" in names(second.api, cached))
+    version = created["metadata"]["resourceVersion"]
+    watch = f"{path}?watch=1&resourceVersion={version}&timeoutSeconds=1"
+
+    second.freeze_etcd_link()
+    cluster.api.json("POST", path, config_map("after"))
+    eventually(lambda: "after" in names(cluster.api, cached))
+    assert "before" in names(second.api, cached)
+    assert "after" not in names(second.api, cached)
+    assert second.api.raw("GET", watch) == b""
+    assert not second.is_serving()
+    second.thaw_etcd_link()
+    eventually(lambda: "after" in names(second.api, cached))
+    eventually(second.is_serving)
+
+    events = [json.loads(line) for line in second.audit_log.read_text("utf-8").splitlines()]
+    assert "/api/v1/namespaces/default/configmaps" in {event["requestURI"] for event in events}
+    second.freeze_etcd_link()
+    cluster.stop()
+    assert living(cluster.layout.folder) == {}
+
+
+def test_compacted_history_is_gone(own_cluster: Callable[..., Cluster]) -> None:
+    cluster = own_cluster(without=OPTIONAL)
+    path = "/api/v1/namespaces/default/configmaps"
+    before = int(cluster.api.json("POST", path, config_map("a"))["metadata"]["resourceVersion"])
+    after = int(cluster.api.json("POST", path, config_map("b"))["metadata"]["resourceVersion"])
+
+    def read_at(revision: int) -> dict[str, Any]:
+        body = {"key": etcd.ANY_KEY, "revision": str(revision)}
+        return etcd.call(cluster.layout, cluster.record, "/v3/kv/range", body)
+
+    read_at(before)
+    compacted = cluster.compact_etcd()
+    assert compacted >= after
+    read_at(compacted)
+    with pytest.raises(DevclusterError, match="compacted"):
+        read_at(before)
+    assert {"a", "b"} <= names(cluster.api, path)
+
+
+def test_a_new_cluster_begins_with_saved_data(
+    own_cluster: Callable[..., Cluster], tmp_path: Path
+) -> None:
+    path = "/api/v1/namespaces/kept/configmaps"
+    saved = tmp_path / "saved"
+    with devcluster.start(nodes=0) as seed:
+        seed.create_namespace("kept")
+        owner = seed.api.json("POST", path, config_map("owner"))
+        reference = {"apiVersion": "v1", "kind": "ConfigMap", "name": "owner"}
+        reference["uid"] = owner["metadata"]["uid"]
+        seed.api.json("POST", path, config_map("owned", ownerReferences=[reference]))
+        seed.save_etcd(saved)
+        # It goes on as before.
+        seed.api.json("POST", path, config_map("later"))
+        assert seed.dead_components() == []
+        with pytest.raises(DevclusterError, match="exists already"):
+            seed.save_etcd(saved)
+        assert seed.dead_components() == []
+        other_token, other_ports = seed.token, seed.record.ports
+        other_authority = seed.ca_file.read_text()
+
+    cluster = own_cluster(etcd_data=saved)
+    mine = cluster.record.ports
+    assert not set(asdict(mine).values()) & set(asdict(other_ports).values())
+    with pytest.raises(ApiError) as refused:
+        Api(cluster.url, cluster.ca_file, other_token).json("GET", path)
+    assert refused.value.status == 401
+    assert names(cluster.api, path) == {"owner", "owned", "kube-root-ca.crt"}
+
+    def published() -> str:
+        return cluster.api.json("GET", f"{path}/kube-root-ca.crt")["data"]["ca.crt"]
+
+    eventually(lambda: published() == cluster.ca_file.read_text())
+    assert published() != other_authority
+    kubeconfig = cluster.service_account_kubeconfig("kept", "default")
+    said = cluster.kubectl("auth", "whoami", f"--kubeconfig={kubeconfig}")
+    assert "system:serviceaccount:kept:default" in said
+
+    # The garbage collector acts on what was restored, and a watch tells it.
+    listed = cluster.api.json("GET", path)["metadata"]["resourceVersion"]
+    cluster.api.json("DELETE", f"{path}/owner")
+    eventually(lambda: "owned" not in names(cluster.api, path))
+    watch = f"{path}?watch=1&resourceVersion={listed}&timeoutSeconds=1"
+    frames = [json.loads(line) for line in cluster.api.raw("GET", watch).splitlines()]
+    deleted = [each["object"]["metadata"]["name"] for each in frames if each["type"] == "DELETED"]
+    assert deleted == ["owner", "owned"]
+    cluster.kubectl("-n", "kept", "create", "deployment", "web", "--image=web")
+    cluster.kubectl("-n", "kept", "rollout", "status", "deploy/web", "--timeout=60s")
+    assert (saved / "member").is_dir()
+    with pytest.raises(DevclusterError, match="data of its own"):
+        devcluster.start(cluster.name, etcd_data=saved)
+
+
+def test_a_cluster_can_be_without_what_is_optional(own_cluster: Callable[..., Cluster]) -> None:
+    cluster = own_cluster(without=OPTIONAL)
+    assert set(living(cluster.layout.folder)) == {"etcd", "kube-apiserver", "keeper"}
+    assert cluster.dead_components() == []
+    cluster.create_namespace("bare")
+    assert names(cluster.api, "/api/v1/nodes") == set()
+    assert names(cluster.api, "/api/v1/namespaces/bare/serviceaccounts") == set()
+    with pytest.raises(DevclusterError, match="without kwok"):
+        cluster.restart("kwok")
+    assert devcluster.find(cluster.name).record == cluster.record
 
 
 def test_chaos_breaks_and_mends_pods(own_cluster: Callable[..., Cluster]) -> None:
