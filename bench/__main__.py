@@ -1,0 +1,191 @@
+"""``python -m bench``: the command line.
+
+The rule kept here: what was started is stopped, also after a Ctrl-C, and what was measured until
+then is kept. Exit code 0 when everything was measured, whatever the verdicts; 1 when something
+could not be, 130 after a Ctrl-C or SIGTERM.
+"""
+
+from __future__ import annotations
+
+import shutil
+import signal
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from dataclasses import asdict, replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import click
+
+from bench import machine, records, report
+from bench.laboratory import Laboratory
+from bench.measurements import ALL
+from bench.measurements.shape import Measurement
+from bench.settings import FULL, QUICK, Settings
+
+ROOT = Path(__file__).parents[1]
+RESULTS = ROOT / "build" / "bench"
+PAGE = ROOT / "docs" / "benchmarks.md"
+INTERRUPTED = 130
+BY_NAME = {measurement.name: measurement for measurement in ALL}
+
+FOLDER = click.option(
+    "--results",
+    type=click.Path(path_type=Path, file_okay=False),
+    default=RESULTS,
+    show_default="build/bench",
+    help="Where the raw samples and the saved clusters lie.",
+)
+
+
+class Counts(click.ParamType[tuple[int, ...]]):
+    """Whole numbers with commas between them."""
+
+    name = "N,N,..."
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> tuple[int, ...]:
+        """``100,500`` as (100, 500)."""
+        if isinstance(value, tuple):
+            return value
+        try:
+            return tuple(sorted({int(part) for part in value.split(",")}))
+        except ValueError:
+            self.fail(f"{value!r} is not like 100,500,1000", param, ctx)
+
+
+def setting(flag: str, kind: Any, text: str) -> Callable[[Any], Any]:
+    """An option of ``run`` that overrides one setting."""
+    default = getattr(FULL, flag.removeprefix("--").replace("-", "_"))
+    shown = ",".join(map(str, default)) if isinstance(default, tuple) else f"{default:g}"
+    return click.option(flag, type=kind, help=f"{text}  [default: {shown}]")
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+def cli() -> None:
+    """Measure the Gati operator on control planes of its own, and report it."""
+
+
+@cli.command("list")
+def list_() -> None:
+    """Print the measurements and the question that each answers."""
+    for measurement in ALL:
+        click.echo(f"{measurement.name:12} {measurement.question}")
+
+
+@cli.command()
+@click.argument("names", nargs=-1, type=click.Choice(list(BY_NAME)))
+@FOLDER
+@click.option("--quick", is_flag=True, help="Small counts, a few minutes: does it all work?")
+@setting("--rounds", click.IntRange(1), "How often to repeat what takes seconds.")
+@setting("--long-rounds", click.IntRange(1), "How often to repeat what takes minutes.")
+@setting("--in-flight", click.IntRange(1), "Requests at a time, of the floor and when filling.")
+@setting("--cold-counts", Counts(), "convergence: numbers of handlers.")
+@setting("--at-rest", click.IntRange(1), "latency, rest, poison: handlers that are there.")
+@setting("--edits", click.IntRange(2), "latency: changes in a round, of each sort.")
+@setting("--rest-seconds", click.FloatRange(1), "rest: how long.")
+@setting("--restart-counts", Counts(), "restart: numbers of handlers.")
+@setting("--memory-counts", Counts(), "memory: numbers of handlers.")
+@setting("--poison-pairs", click.IntRange(1), "poison: pairs of rounds.")
+@setting("--poison-edits", click.IntRange(2), "poison: edits in a round.")
+@setting("--churn-handlers", click.IntRange(2), "churn: handlers that come and go.")
+@setting("--churn-batch", click.IntRange(1), "churn: how many at a time.")
+@setting("--ready-count", click.IntRange(1), "writes: numbers of handlers.")
+def run(names: tuple[str, ...], results: Path, quick: bool, **given: Any) -> None:
+    """Measure NAMES, or everything.
+
+    \b
+    Examples:
+      python -m bench run
+      python -m bench run --quick
+      python -m bench run convergence restart --rounds 5
+    """  # noqa: D301 - click wants a real backspace before a paragraph that it must not wrap
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, signal.default_int_handler)
+    changed = {name: value for name, value in given.items() if value is not None}
+    settings = replace(QUICK if quick else FULL, **changed)
+    chosen = [BY_NAME[name] for name in dict.fromkeys(names)] or list(ALL)
+    folder = Path(tempfile.mkdtemp(prefix="gati-bench-"))
+    try:
+        failed = [each.name for each in chosen if not run_one(each, settings, folder, results)]
+    except KeyboardInterrupt:
+        say("interrupted: everything is stopped")
+        failed = []
+        sys.exit(INTERRUPTED)
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+    if failed:
+        say(f"could not be measured: {', '.join(failed)}")
+        sys.exit(1)
+
+
+@cli.command("report")
+@FOLDER
+@click.option("--output", type=click.Path(path_type=Path), default=PAGE,
+              show_default="docs/benchmarks.md", help="The page to write.")  # fmt: skip
+def report_(results: Path, output: Path) -> None:
+    """Write the page of all results, and print the verdicts."""
+    now, before = records.load(results), records.load(results, ".before.json")
+    found = [each for each in ALL if each.name in now]
+    if not found:
+        raise click.ClickException("there are no results: python -m bench run")
+    judged = []
+    for each in found:
+        record = now[each.name]
+        rows = each.judge(record.samples)
+        judged.append((each.name, each.question, each.method, record, rows))
+        click.echo(report.summary(each.name, rows) + "\n")
+    earlier = {
+        each.name: each.judge(before[each.name].samples) for each in found if each.name in before
+    }
+    output.write_text(report.page(judged, earlier), "utf-8")
+    say(f"wrote {output.name}")
+
+
+def run_one(measurement: Measurement, settings: Settings, folder: Path, results: Path) -> bool:
+    """Measure, store and show one measurement; whether that worked."""
+
+    def tell(text: str) -> None:
+        say(f"{measurement.name}: {text}")
+
+    record = records.Record(
+        name=measurement.name,
+        began=now(),
+        ended="",
+        settings=asdict(settings),
+        machine=machine.describe(),
+        load=machine.load(),
+        beside=machine.others(),
+        samples=[],
+    )
+    tell(f"load {record.load:.2f}, beside it: {', '.join(record.beside) or 'nothing'}")
+    began = time.monotonic()
+    laboratory = Laboratory(settings, folder, results / "seeds", tell)
+    try:
+        for sample in measurement.measure(laboratory):
+            record.samples.append(sample)
+    except Exception as error:  # noqa: BLE001 - one that fails must not cost the others
+        tell(f"failed: {error!r}")
+        return False
+    record.ended = now()
+    tell(f"done in {time.monotonic() - began:.0f} s, {records.store(results, record).name}")
+    click.echo("\n" + report.summary(measurement.name, measurement.judge(record.samples)) + "\n")
+    return True
+
+
+def say(text: str) -> None:
+    """One line of progress, with the time."""
+    click.echo(f"{datetime.now(UTC).astimezone():%H:%M:%S} {text}")
+
+
+def now() -> str:
+    """The present moment, UTC, to the minute."""
+    return f"{datetime.now(UTC):%Y-%m-%d %H:%M}"
+
+
+if __name__ == "__main__":
+    cli(prog_name="python -m bench")

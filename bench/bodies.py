@@ -1,0 +1,238 @@
+"""What the objects of a measurement look like. Pure.
+
+The rule kept here: children and statuses are never written down a second time. They come from the
+operator's own planner, so that the floor writes what the operator writes, and a filled cluster
+holds what the operator would have left in it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from typing import Any, NamedTuple
+
+from gati import names
+from gati.handler.controller import HandlerController
+from gati.kinds import DEPLOYMENT, GATI_HANDLER, POD, SERVICE
+from reconciler.apply import CREATE_ONLY
+from reconciler.client import path_of
+from reconciler.meta import digest
+from reconciler.model import Child, Kind, Object, Seen, Watch
+from reconciler.ownership import stamp
+
+NAMESPACE = "bench"
+MANAGER = "gati-operator"
+IMAGE = "web:v1.0.0"
+CONTROLLER = HandlerController()
+
+APPLY = "application/apply-patch+yaml"
+MERGE = "application/merge-patch+json"
+JSON = "application/json"
+
+
+class Write(NamedTuple):
+    """One request that changes something; ``path`` includes the query."""
+
+    method: str
+    path: str
+    body: Any = None
+    content_type: str = JSON
+
+
+def handler_name(number: int) -> str:
+    """``h00042``: names sort as their numbers do."""
+    return f"h{number:05}"
+
+
+def handler(name: str, **spec: Any) -> Object:
+    """A handler as users write them: port, a variable and resources, one replica."""
+    return {
+        "apiVersion": GATI_HANDLER.api_version,
+        "kind": GATI_HANDLER.kind,
+        "metadata": {"name": name, "namespace": NAMESPACE},
+        "spec": {
+            "path": f"/{name}",
+            "version": "v1.0.0",
+            "image": IMAGE,
+            "replicas": 1,
+            "port": 3000,
+            "env": [{"name": "LOG_LEVEL", "value": "info"}],
+            "resources": {
+                "requests": {"cpu": "100m", "memory": "128Mi"},
+                "limits": {"cpu": "500m", "memory": "512Mi"},
+            },
+        }
+        | spec,
+    }
+
+
+def create_handler(name: str, **spec: Any) -> Write:
+    """The request with which a user creates a handler."""
+    return Write("POST", path_of(GATI_HANDLER, NAMESPACE), handler(name, **spec))
+
+
+def delete_handler(name: str) -> Write:
+    """The request with which a user deletes a handler."""
+    return Write("DELETE", path_of(GATI_HANDLER, NAMESPACE, name))
+
+
+def set_image(name: str, image: str) -> Write:
+    """The request with which a user changes a handler's image."""
+    path = path_of(GATI_HANDLER, NAMESPACE, name)
+    return Write("PATCH", path, {"spec": {"image": image}}, MERGE)
+
+
+def deployment_path(name: str = "") -> str:
+    """The path of a handler's Deployment, or of all Deployments."""
+    return path_of(DEPLOYMENT, NAMESPACE, names.workload(name) if name else "")
+
+
+def service_path(name: str = "") -> str:
+    """The path of a handler's Service, or of all Services."""
+    return path_of(SERVICE, NAMESPACE, names.workload(name) if name else "")
+
+
+def handlers_path() -> str:
+    """The path of all handlers."""
+    return path_of(GATI_HANDLER, NAMESPACE)
+
+
+def children(parent: Object) -> tuple[Child, ...]:
+    """What the operator wants to exist for a handler that is there and has nothing yet."""
+    return CONTROLLER.plan(parent, Seen(), datetime.now(UTC)).children or ()
+
+
+def create_child(parent: Object, child: Child) -> Write:
+    """The request with which the operator creates a child: an apply that can only create."""
+    body = stamp(child, parent, GATI_HANDLER.group)
+    only = {**body, "metadata": {**body["metadata"], "resourceVersion": CREATE_ONLY}}
+    path = path_of(child.kind, NAMESPACE, child.id[1])
+    return Write("PATCH", f"{path}?fieldManager={MANAGER}&force=true", only, APPLY)
+
+
+def first_writes(parent: Object) -> tuple[Write, ...]:
+    """The floor for one handler: its children, then the status that tells of them."""
+    wanted = children(parent)
+    deployment = next(child.body for child in wanted if child.kind == DEPLOYMENT)
+    live = {**deployment, "metadata": {**deployment["metadata"], "generation": 1}}
+    return (*(create_child(parent, child) for child in wanted), write_status(parent, live))
+
+
+def write_status(parent: Object, deployment: Object) -> Write:
+    """The request with which the operator writes the status, given the Deployment as it is."""
+    seen = Seen(children={(DEPLOYMENT.kind, deployment["metadata"]["name"]): deployment})
+    status = CONTROLLER.plan(parent, seen, datetime.now(UTC)).status
+    metadata = parent["metadata"]
+    body = {
+        "apiVersion": GATI_HANDLER.api_version,
+        "kind": GATI_HANDLER.kind,
+        "metadata": {key: metadata[key] for key in ("name", "namespace", "uid")},
+        "status": status,
+    }
+    path = path_of(GATI_HANDLER, NAMESPACE, metadata["name"], "status")
+    return Write("PATCH", f"{path}?fieldManager={MANAGER}&force=true", body, APPLY)
+
+
+def roll_out(deployment: Object) -> Write:
+    """What kube-controller-manager leaves in a Deployment whose one replica is available."""
+    now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    name = deployment["metadata"]["name"]
+    times = {"lastTransitionTime": now, "lastUpdateTime": now}
+    status = {
+        "observedGeneration": deployment["metadata"]["generation"],
+        "replicas": 1,
+        "updatedReplicas": 1,
+        "readyReplicas": 1,
+        "availableReplicas": 1,
+        "conditions": [
+            {
+                "type": "Available",
+                "status": "True",
+                "reason": "MinimumReplicasAvailable",
+                "message": "Deployment has minimum availability.",
+                **times,
+            },
+            {
+                "type": "Progressing",
+                "status": "True",
+                "reason": "NewReplicaSetAvailable",
+                "message": f'ReplicaSet "{name}-6c5f7d8b9" has successfully progressed.',
+                **times,
+            },
+        ],
+    }
+    annotations = {"deployment.kubernetes.io/revision": "1"}
+    body = {"metadata": {"annotations": annotations}, "status": status}
+    return Write("PATCH", path_of(DEPLOYMENT, NAMESPACE, name, "status"), body, MERGE)
+
+
+def pod_name(deployment: Object) -> str:
+    """The name of the one pod of a Deployment."""
+    return f"{deployment['metadata']['name']}-6c5f7d8b9-x2x4x"
+
+
+def create_pod(deployment: Object) -> Write:
+    """The pod that a Deployment of one replica has; nobody runs it."""
+    template = deployment["spec"]["template"]
+    metadata = {**template["metadata"], "name": pod_name(deployment), "namespace": NAMESPACE}
+    body = {
+        "apiVersion": "v1",
+        "kind": "Pod",
+        "metadata": metadata,
+        "spec": {**template["spec"], "nodeName": "bench-node"},
+    }
+    return Write("POST", path_of(POD, NAMESPACE), body)
+
+
+def run_pod(deployment: Object) -> Write:
+    """What a kubelet leaves in the status of a pod that is ready."""
+    now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    containers = deployment["spec"]["template"]["spec"]["containers"]
+    status = {
+        "phase": "Running",
+        "startTime": now,
+        "conditions": [
+            {"type": type_, "status": "True", "lastTransitionTime": now}
+            for type_ in ("Initialized", "Ready", "ContainersReady", "PodScheduled")
+        ],
+        "containerStatuses": [
+            {
+                "name": each["name"],
+                "image": each["image"],
+                "imageID": "",
+                "ready": True,
+                "started": True,
+                "restartCount": 0,
+                "state": {"running": {"startedAt": now}},
+            }
+            for each in containers
+        ],
+    }
+    path = path_of(POD, NAMESPACE, pod_name(deployment), "status")
+    return Write("PATCH", path, {"status": status}, MERGE)
+
+
+def fingerprint(*versions: str) -> str:
+    """Changes whenever a cluster filled earlier would not be what the operator leaves today."""
+    parent = handler("h")
+    parent["metadata"] |= {"uid": "0", "generation": 1}
+    wanted = [stamp(child, parent, GATI_HANDLER.group) for child in children(parent)]
+    status = dict(CONTROLLER.plan(parent, Seen(), datetime.fromtimestamp(0, UTC)).status)
+    return digest([parent, wanted, status, *versions])
+
+
+def watched_kinds(watches: Sequence[Watch] = CONTROLLER.watches) -> tuple[Watch, ...]:
+    """What the operator keeps in memory for handlers: the handlers, and what their plans read."""
+    return (Watch(GATI_HANDLER), *watches)
+
+
+def kept(watch: Watch, obj: Object) -> Object | None:
+    """What the cache holds of an object, as ``Store`` cuts it; None where it holds nothing."""
+    metadata = {key: value for key, value in obj["metadata"].items() if key != "managedFields"}
+    whole = {**obj, "metadata": metadata}
+    return watch.keep(whole) if watch.keep else whole
+
+
+def collection(kind: Kind) -> str:
+    """The path of all objects of a kind in the benchmark's namespace."""
+    return path_of(kind, NAMESPACE)

@@ -1,0 +1,114 @@
+"""From samples to figures and from figures to verdicts. Pure.
+
+The rule kept here: a verdict is passed on the median over rounds and never on one lucky value;
+where two contestants are compared, a round's ratio is taken first and the median of the ratios
+then, so that what slowed a whole round down slows both down.
+"""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+TIMES = "\N{MULTIPLICATION SIGN}"
+"""The unit of a ratio."""
+
+Sample = dict[str, Any]
+"""What one round of one case measured, as it is stored: plain JSON."""
+
+
+@dataclass(frozen=True, slots=True)
+class Spread:
+    """The median of some values and how far they lie apart."""
+
+    median: float
+    low: float
+    high: float
+    count: int
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One figure of a measurement. ``limit`` is the target it must not exceed; None has none."""
+
+    figure: str
+    unit: str
+    spread: Spread
+    limit: float | None = None
+
+    @property
+    def met(self) -> bool | None:
+        """Is the target met by the median? None where there is no target."""
+        return None if self.limit is None else self.spread.median <= self.limit
+
+    @property
+    def verdict(self) -> str:
+        """The verdict in words: met or missed, by how much, and whether every round agrees."""
+        if self.limit is None:
+            return ""
+        word = "met" if self.met else "missed"
+        distance = self.spread.median - self.limit
+        if self.limit:
+            share = abs(distance) / self.limit * 100
+            word += f", {share:.0f} % {'below' if distance <= 0 else 'above'}"
+        elif distance > 0:
+            word += f" by {number(distance)}"
+        split = self.spread.low <= self.limit < self.spread.high
+        return f"{word} (not in every round)" if split else word
+
+
+def spread(values: Iterable[float]) -> Spread:
+    """Median, least and greatest of at least one value."""
+    found = sorted(values)
+    return Spread(statistics.median(found), found[0], found[-1], len(found))
+
+
+def percentile(values: Iterable[float], share: float) -> float:
+    """The smallest value that at least ``share`` (0 to 1) of the values do not exceed."""
+    found = sorted(values)
+    rank = -(-share * len(found) // 1)  # rounded up
+    return found[max(0, int(rank) - 1)]
+
+
+def slope(points: Sequence[tuple[float, float]]) -> float:
+    """The slope of the straight line through (x, y) points with the least squares; 0 for one x."""
+    if len({x for x, _ in points}) < 2:
+        return 0.0
+    return statistics.linear_regression(*zip(*points, strict=True)).slope
+
+
+def growth(values: Sequence[float]) -> float:
+    """How much a series grew over its last half, in per cent of its mean there.
+
+    That of the straight line through the half, so that one high value at the end is none.
+    """
+    half = values[len(values) // 2 :]
+    if len(half) < 2:
+        return 0.0
+    line = slope([(float(x), y) for x, y in enumerate(half)])
+    return line * (len(half) - 1) / statistics.fmean(half) * 100
+
+
+def ratios(
+    samples: Iterable[Sample], figure: str, case: str, over: str, contestant: str = "contestant"
+) -> list[float]:
+    """A figure of ``case`` divided by that of ``over``, for each round that has both.
+
+    ``contestant`` is the field of a sample that tells which of the two it is.
+    """
+    rounds: dict[int, dict[str, float]] = {}
+    for sample in samples:
+        rounds.setdefault(sample["round"], {})[sample[contestant]] = sample[figure]
+    return [both[case] / both[over] for both in rounds.values() if case in both and over in both]
+
+
+def number(value: float) -> str:
+    """A number as people read it: three digits that count, whole from a hundred on."""
+    if value == 0 or abs(value) >= 100:
+        return f"{value:,.0f}"
+    if float(value).is_integer():
+        return f"{value:.0f}"
+    digits = 1 if abs(value) >= 10 else 2 if abs(value) >= 1 else 3
+    return f"{value:.{digits}f}"

@@ -1,0 +1,114 @@
+"""What a measurement ran on and beside: machine, versions, load, other busy programs.
+
+The rule kept here: names of programs and numbers only; no paths, no arguments, no host name.
+"""
+
+from __future__ import annotations
+
+import os
+import platform
+import re
+import subprocess
+import time
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+from devcluster.binaries import CONTROL_PLANE, find_all
+from devcluster.pins import KUBERNETES_VERSION
+
+BUSY_PERCENT = 5.0
+
+
+def describe() -> dict[str, Any]:
+    """Cores, memory, kernel, processor, and the versions of everything that takes part."""
+    return {
+        "cores": os.cpu_count(),
+        "memory GB": round(psutil.virtual_memory().total / 1e9),
+        "processor": processor(),
+        "kernel": f"{platform.system()} {platform.release()}",
+        "Python": platform.python_version(),
+        "Kubernetes": KUBERNETES_VERSION,
+        "etcd": etcd_version(),
+        "operator": f"gati-operator {version('gati-catalyst')}, commit {commit()}",
+    }
+
+
+def processor() -> str:
+    """The processor's name as the kernel gives it, or its architecture."""
+    try:
+        text = Path("/proc/cpuinfo").read_text("utf-8")
+    except OSError:
+        return platform.machine()
+    found = re.search(r"^model name\s*:\s*(.+)$", text, re.MULTILINE)
+    return found.group(1) if found else platform.machine()
+
+
+def etcd_version() -> str:
+    """The version that the pinned etcd tells of itself."""
+    program = find_all(CONTROL_PLANE, None)["etcd"]
+    told = subprocess.run([str(program), "--version"], capture_output=True, text=True, check=True)
+    return told.stdout.partition("\n")[0].rpartition(" ")[2]
+
+
+def commit() -> str:
+    """The commit of this working tree; a plus tells of changes to the operator or the benchmark."""
+    root = Path(__file__).parents[1]
+
+    def git(*arguments: str) -> str:
+        command = ["git", "-C", str(root), *arguments]
+        return subprocess.run(command, capture_output=True, text=True, check=False).stdout.strip()
+
+    head = git("rev-parse", "--short=12", "HEAD") or "unknown"
+    changed = git("status", "--porcelain", "--", "src/gati", "src/reconciler", "bench")
+    return f"{head}+" if changed else head
+
+
+def load() -> float:
+    """The average number of runnable processes over the last minute."""
+    return round(os.getloadavg()[0], 2)
+
+
+def others(seconds: float = 1.0) -> list[str]:
+    """The programs, not started by this process, that use more than 5 % of a core just now."""
+    own = {os.getpid()} | {child.pid for child in psutil.Process().children(recursive=True)}
+    found = [each for each in psutil.process_iter(["name"]) if each.pid not in own]
+    for process in found:
+        _percent(process)
+    time.sleep(seconds)
+    busy = [(process, _percent(process)) for process in found]
+    return sorted(
+        f"{process.info['name']} {percent:.0f} %"
+        for process, percent in busy
+        if percent > BUSY_PERCENT
+    )
+
+
+def _percent(process: psutil.Process) -> float:
+    try:
+        return float(process.cpu_percent())
+    except psutil.Error:
+        return 0.0
+
+
+def cpu_seconds(pid: int) -> float:
+    """The processor time that a process has used so far."""
+    times = psutil.Process(pid).cpu_times()
+    return float(times.user + times.system)
+
+
+def resident(pid: int) -> int:
+    """The resident memory of a process in bytes."""
+    return int(psutil.Process(pid).memory_info().rss)
+
+
+def peak_resident(pid: int) -> int:
+    """The most resident memory that a process had so far, in bytes; the present where not told."""
+    try:
+        text = Path(f"/proc/{pid}/status").read_text("utf-8")
+    except OSError:
+        return resident(pid)
+    found = re.search(r"^VmHWM:\s*(\d+) kB$", text, re.MULTILINE)
+    return int(found.group(1)) * 1024 if found else resident(pid)

@@ -1,0 +1,98 @@
+"""Churn: does anything stay behind of handlers that come and go?
+
+The rule kept here: no name is used twice, so that whatever is remembered by name adds up; and a
+figure is taken only when nothing is left of a batch.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator, Sequence
+
+from bench import audit, bodies, machine
+from bench.client import Client
+from bench.figures import Row, Sample, growth, spread
+from bench.laboratory import Laboratory, MeasurementFailedError
+from bench.measurements.shape import Measurement, cases
+
+GROWTH_LIMIT_PERCENT = 3.0
+PATIENCE = 300.0
+NOBODY_RUNS_PODS = ("kube-scheduler", "kwok")
+FIRST = 50_000
+"""Beyond the numbers of handlers that other measurements use."""
+
+
+def measure(laboratory: Laboratory) -> Iterator[Sample]:
+    """Batch after batch of handlers without replicas: created, Ready, deleted, gone."""
+    settings = laboratory.settings
+    batches = -(-settings.churn_handlers // settings.churn_batch)
+    for round_ in range(settings.long_rounds):
+        data = laboratory.seeds.created(0)
+        with laboratory.cluster(data, NOBODY_RUNS_PODS) as cluster:
+            with laboratory.operator(cluster) as operator:
+                operator.start_and_pass(0)
+                for batch in range(batches + 1):
+                    if batch:
+                        mark = cluster.audit_log.stat().st_size
+                        follower = audit.Follower(cluster.audit_log, mark)
+                        first = FIRST + (batch - 1) * settings.churn_batch
+                        numbers = range(first, first + settings.churn_batch)
+                        asyncio.run(come_and_go(laboratory.client(cluster), numbers, follower))
+                    operator.settle(1)
+                    rss, tasks = machine.resident(operator.pid), operator.tasks()
+                    laboratory.say(f"batch {batch} of {batches}: {rss / 1e6:.1f} MB")
+                    yield {
+                        "round": round_,
+                        "batch": batch,
+                        "handlers": batch * settings.churn_batch,
+                        "load": machine.load(),
+                        "rss": rss,
+                        "tasks": tasks,
+                    }
+
+
+async def come_and_go(client: Client, numbers: range, follower: audit.Follower) -> None:
+    """Create handlers, wait for all of their statuses, delete them, wait until all is gone."""
+    names = [bodies.handler_name(number) for number in numbers]
+    async with client, asyncio.timeout(PATIENCE):
+        await client.send_all(bodies.create_handler(name, replicas=0) for name in names)
+        while follower.handlers() < len(names):
+            await asyncio.sleep(0.1)
+        await client.send_all(bodies.delete_handler(name) for name in names)
+        for path in (bodies.handlers_path(), bodies.deployment_path(), bodies.service_path()):
+            await client.until(f"{path}?limit=1", lambda found: not found, 0.2)
+
+
+def judge(samples: Sequence[Sample]) -> list[Row]:
+    """Growth of memory over the last half, then before and after, and the tasks."""
+    rounds = [
+        sorted((each for each in samples if each["round"] == one), key=lambda each: each["batch"])
+        for one in cases(samples, "round")
+    ]
+    if any(len(each) < 2 for each in rounds):
+        raise MeasurementFailedError("churn needs two batches and more")
+    grown = spread(growth([sample["rss"] for sample in each]) for each in rounds)
+    rows = [Row("memory, growth over the last half", "%", grown, GROWTH_LIMIT_PERCENT)]
+    if all(each[-1]["tasks"] is not None for each in rounds):
+        more = spread(each[-1]["tasks"] - each[0]["tasks"] for each in rounds)
+        rows.append(Row("asyncio tasks, after minus before", "", more, 0))
+        rows.append(Row("asyncio tasks after", "", spread(each[-1]["tasks"] for each in rounds)))
+    for word, place in (("before", 0), ("after the first batch", 1), ("after", -1)):
+        found = spread(each[place]["rss"] / 1e6 for each in rounds)
+        rows.append(Row(f"memory {word}", "MB", found))
+    rows.append(Row("handlers that came and went", "", spread(e[-1]["handlers"] for e in rounds)))
+    return rows
+
+
+MEASUREMENT = Measurement(
+    "churn",
+    "Does anything stay behind of handlers that come and go?",
+    f"""\
+Batches of handlers with 0 replicas are created, get their children and status, are deleted, and are
+collected by kube-controller-manager; then the next batch, under names never used before. When all
+of a batch is gone and the operator rests, its resident memory and its asyncio tasks are read.
+*Flat* is: the straight line through the last half of the batches rises by no more than
+{GROWTH_LIMIT_PERCENT:g} % of the mean over that half, and there are no more tasks than before.""",
+    measure,
+    judge,
+)

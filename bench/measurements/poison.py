@@ -1,0 +1,146 @@
+"""One poisoned object: does a handler that the server always refuses delay the others?
+
+The rule kept here: with and without differ by nothing but that one handler. Policy, operator,
+cluster and edits are the same, pairs follow one another closely, and their order alternates.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator, Sequence
+
+from bench import audit, bodies, machine
+from bench.client import Client, RequestFailedError
+from bench.figures import TIMES, Row, Sample, ratios, spread
+from bench.laboratory import STEADY, Laboratory, dry
+from bench.measurements.latency import edits, picked
+from bench.measurements.shape import Measurement
+from devcluster import Cluster
+from gati import names
+
+LIMIT = 1.10
+POISONED = "poisoned"
+FLAGS = (*STEADY, "--backoff=0.1", "--backoff-limit=0.5")
+"""It is tried again all the time, far more often than with the flags that ship."""
+WITH, WITHOUT = "with", "without"
+
+ADMISSION = "/apis/admissionregistration.k8s.io/v1"
+POLICY = {
+    "apiVersion": "admissionregistration.k8s.io/v1",
+    "kind": "ValidatingAdmissionPolicy",
+    "metadata": {"name": POISONED},
+    "spec": {
+        "failurePolicy": "Fail",
+        "matchConstraints": {
+            "resourceRules": [
+                {
+                    "apiGroups": ["apps"],
+                    "apiVersions": ["v1"],
+                    "operations": ["CREATE"],
+                    "resources": ["deployments"],
+                }
+            ]
+        },
+        "validations": [
+            {
+                "expression": f"object.metadata.name != '{names.workload(POISONED)}'",
+                "message": "never this one",
+            }
+        ],
+    },
+}
+BINDING = {
+    "apiVersion": "admissionregistration.k8s.io/v1",
+    "kind": "ValidatingAdmissionPolicyBinding",
+    "metadata": {"name": POISONED},
+    "spec": {"policyName": POISONED, "validationActions": ["Deny"]},
+}
+
+
+def measure(laboratory: Laboratory) -> Iterator[Sample]:
+    """Pairs of series of edits, with and without the poisoned handler."""
+    settings = laboratory.settings
+    with laboratory.cluster(laboratory.seeds.converged(settings.at_rest)) as cluster:
+        asyncio.run(refuse(laboratory.client(cluster)))
+        with laboratory.operator(cluster, FLAGS) as operator:
+            operator.start_and_pass(settings.at_rest)
+            operator.settle()
+            for pair in range(settings.poison_pairs):
+                order = (WITHOUT, WITH) if pair % 2 == 0 else (WITH, WITHOUT)
+                for case in order:
+                    load = machine.load()
+                    sample = asyncio.run(series(laboratory, cluster, case, pair))
+                    laboratory.say(f"{case}: median {sample['median_ms']:.1f} ms")
+                    yield {"round": pair, "case": case, "load": load} | sample
+
+
+async def refuse(client: Client) -> None:
+    """Make the server refuse the poisoned handler's Deployment, and wait until it does."""
+    async with client:
+        for plural, body in (
+            ("validatingadmissionpolicies", POLICY),
+            ("validatingadmissionpolicybindings", BINDING),
+        ):
+            await client.send(bodies.Write("POST", f"{ADMISSION}/{plural}", body))
+        parent = await client.json(dry(bodies.create_handler(POISONED)))
+        deployment = dry(bodies.create_child(parent, bodies.children(parent)[0]))
+        async with asyncio.timeout(30):
+            while True:
+                try:
+                    await client.send(deployment)
+                except RequestFailedError:
+                    return
+                await asyncio.sleep(0.2)
+
+
+async def series(laboratory: Laboratory, cluster: Cluster, case: str, pair: int) -> Sample:
+    """The edits of one case; the same handlers are edited with and without."""
+    settings = laboratory.settings
+    async with laboratory.client(cluster) as client:
+        mark = cluster.audit_log.stat().st_size
+        if case == WITH:
+            await client.send(bodies.create_handler(POISONED))
+            await asyncio.sleep(1)  # its first tries are over
+        targets = picked(pair, settings.at_rest, settings.poison_edits)
+        found = [each async for each in edits(client, targets, f"{case}-{pair}")]
+        if case == WITH:
+            await client.send(bodies.delete_handler(POISONED))
+            # What it got before it was refused would be the garbage collector's business.
+            await client.send(bodies.Write("DELETE", bodies.service_path(POISONED)))
+            await asyncio.sleep(1)
+    requests = audit.read(cluster.audit_log, mark)
+    refused = sum(each.name == names.workload(POISONED) and each.code >= 400 for each in requests)
+    return {"ms": found, "median_ms": spread(found).median, "refused": refused}
+
+
+def judge(samples: Sequence[Sample]) -> list[Row]:
+    """The ratio of the medians, pair by pair, then the medians."""
+    rows = []
+    paired = ratios(samples, "median_ms", WITH, WITHOUT, "case")
+    if paired:
+        rows.append(
+            Row("median latency of the others, with / without", TIMES, spread(paired), LIMIT)
+        )
+    for case in (WITHOUT, WITH):
+        these = [sample for sample in samples if sample["case"] == case]
+        if these:
+            name = f"median latency {case} the poisoned handler"
+            rows.append(Row(name, "ms", spread(each["median_ms"] for each in these)))
+    tries = [each["refused"] for each in samples if each["case"] == WITH]
+    if tries:
+        rows.append(Row("its tries while the others were edited", "", spread(tries)))
+    return rows
+
+
+MEASUREMENT = Measurement(
+    "poison",
+    "Does one handler that the API server refuses for ever delay the others?",
+    """\
+One operator over converged handlers and an admission policy that refuses the Deployment of one
+more. In pairs of rounds, whose order alternates, the same handlers are edited with that one there
+and without; each pair gives one ratio of medians. The operator's backoff is cut to at most half a
+second (`--backoff=0.1 --backoff-limit=0.5`), so that the refused handler is tried far more often
+than as shipped.""",
+    measure,
+    judge,
+)
