@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import groupby
 from typing import Any
 
@@ -33,7 +33,7 @@ TRANSIENT = frozenset({408, 409, 429, 502, 503, 504})
 """Answers that a later try may change by itself."""
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class _Memory:
     """What is remembered of one child between passes; all of it can be lost without harm."""
 
@@ -42,6 +42,9 @@ class _Memory:
     repairs: Repairs = field(default_factory=Repairs)
     foreign: bool = False
     """The name was somebody else's at the last look, so look before trying to create."""
+
+
+_NOTHING = _Memory()
 
 
 class KubernetesTarget:
@@ -124,8 +127,7 @@ class KubernetesTarget:
         return await self._reconcile(child, body, live, change_set.parent)
 
     async def _create(self, child: Child, body: Object, change_set: ChangeSet) -> Change:
-        memory = self._remembered(change_set.parent, child)
-        if memory.foreign:
+        if self._remembered(change_set.parent, child).foreign:
             live = await self._api.get(child.kind, *key_parts(child.body))
             if live is not None:
                 return await self._reconcile(child, body, live, change_set.parent)
@@ -147,9 +149,9 @@ class KubernetesTarget:
 
     async def _reconcile(self, child: Child, body: Object, live: Object, parent: Object) -> Change:
         name = child.id[1]
-        memory = self._remembered(parent, child)
-        memory.foreign = not ownership.is_own(live, parent, self._group)
-        if memory.foreign:
+        foreign = not ownership.is_own(live, parent, self._group)
+        self._remember(parent, child, foreign=foreign)
+        if foreign:
             return Change(child.kind, name, Action.FOREIGN, detail=ownership.describe_owner(live))
         if "deletionTimestamp" in live["metadata"]:
             return Change(child.kind, name, Action.WAITING, live, wait=5.0)
@@ -162,10 +164,10 @@ class KubernetesTarget:
             return Change(child.kind, name, Action.UNCHANGED, live)
         if not same_intent:
             return await self._write(child, body, live, parent, Action.CONFIGURED, paths)
-        if memory.agreed == _agreement(body, live):
+        if self._remembered(parent, child).agreed == _agreement(body, live):
             return Change(child.kind, name, Action.UNCHANGED, live)
         if await self._server_agrees(child, body, live):
-            memory.agreed = _agreement(body, live)
+            self._remember(parent, child, agreed=_agreement(body, live))
             return Change(child.kind, name, Action.UNCHANGED, live)
         return await self._repair(child, body, live, parent, paths)
 
@@ -179,16 +181,15 @@ class KubernetesTarget:
     async def _repair(
         self, child: Child, body: Object, live: Object, parent: Object, paths: tuple[str, ...]
     ) -> Change:
-        memory = self._remembered(parent, child)
+        repairs = self._remembered(parent, child).repairs
         now = asyncio.get_running_loop().time()
-        wait = memory.repairs.wait(now)
-        contested = memory.repairs.contested
+        wait = repairs.wait(now)
         if wait > 0:
             who = await self._last_writer(child, live)
             return Change(child.kind, child.id[1], Action.CONTESTED, live, paths, who, wait=wait)
         change = await self._write(child, body, live, parent, Action.REPAIRED, paths)
-        memory.repairs = memory.repairs.repaired(now)
-        if contested:
+        self._remember(parent, child, repairs=repairs.repaired(now))
+        if repairs.contested:
             who = await self._last_writer(child, live)
             return Change(change.kind, change.name, change.action, change.object, paths, who)
         return change
@@ -295,12 +296,17 @@ class KubernetesTarget:
 
     def _agree(self, child: Child, parent: Object, body: Object, answer: Object) -> None:
         """Remember an answer that differs from what was sent: it is what the server makes of it."""
-        memory = self._remembered(parent, child)
-        memory.agreed = _agreement(body, answer) if differences(body, answer) else ""
+        agreed = _agreement(body, answer) if differences(body, answer) else ""
+        self._remember(parent, child, agreed=agreed)
 
     def _remembered(self, parent: Object, child: Child) -> _Memory:
-        children = self._memory.setdefault(parent["metadata"]["uid"], {})
-        return children.setdefault(child.id, _Memory())
+        return self._memory.get(parent["metadata"]["uid"], {}).get(child.id, _NOTHING)
+
+    def _remember(self, parent: Object, child: Child, **what: Any) -> None:
+        before = self._remembered(parent, child)
+        now = replace(before, **what)
+        if now != before:  # of most children there is nothing to remember
+            self._memory.setdefault(parent["metadata"]["uid"], {})[child.id] = now
 
 
 def _wave(child: Child) -> int:

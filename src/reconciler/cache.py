@@ -269,7 +269,7 @@ class Store:
         if kept is None:
             return None
         index = _asked(self.watch.index, kept, None) if self.watch.index else None
-        content = msgspec.json.encode(kept)
+        content = bytes(memoryview(msgspec.json.encode(kept)))  # which leaves room at its end
         return Held(_uid(obj), _version(obj), self._owner(kept), index, content)
 
     def _exchanged(self, key: NamespacedName, new: Held | None) -> list[Change]:

@@ -47,7 +47,8 @@ def content_digest(obj: Object) -> str:
 def _differences(intent: Any, live: Any, path: str, field: str) -> Iterator[str]:
     if isinstance(intent, dict) and isinstance(live, dict):
         for name, value in intent.items():
-            yield from _differences(value, live.get(name), f"{path}.{name}".lstrip("."), name)
+            if value != live.get(name):  # most of an object is as it should be
+                yield from _differences(value, live.get(name), f"{path}.{name}".lstrip("."), name)
     elif isinstance(intent, list) and isinstance(live, list):
         yield from _list_differences(intent, live, path, field)
     elif intent != live and not (_empty(intent) and _empty(live)):

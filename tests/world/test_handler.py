@@ -461,6 +461,14 @@ async def test_nothing_is_remembered_of_handlers_that_are_gone():
             assert (reconciler._statuses, reconciler.target._memory) == ({}, {})
 
 
+async def test_nothing_is_remembered_of_children_that_are_as_they_should_be():
+    async with World(**options()) as world:
+        world.create(GATI_HANDLER, handler())
+        await world.settle()
+        for reconciler in world.operator._reconcilers.values():
+            assert (reconciler._statuses, reconciler.target._memory) == ({}, {})
+
+
 async def test_the_reconcile_annotation_asks_for_a_look_now():
     async with World(**options()) as world:
         world.create(GATI_HANDLER, handler())

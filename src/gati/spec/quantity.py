@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from decimal import Decimal
 from fractions import Fraction
+from functools import lru_cache
 
 LARGEST = 2**63 - 1
 """The API holds no larger amount."""
@@ -48,6 +49,7 @@ def canonical(value: str | float) -> str:
     return _decimal(number, exponent_style=style == "exponent")
 
 
+@lru_cache(1024)
 def _read(text: str) -> tuple[Fraction, str]:
     match = _QUANTITY.fullmatch(text) if len(text) <= _LENGTH_LIMIT else None
     if match is None:
