@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
-from gati import names
+from gati import names, operator
 from gati.handler.controller import HandlerController
 from gati.kinds import DEPLOYMENT, GATI_HANDLER, POD, SERVICE
 from reconciler.apply import CREATE_ONLY
@@ -24,6 +24,14 @@ NAMESPACE = "bench"
 MANAGER = "gati-operator"
 IMAGE = "web:v1.0.0"
 CONTROLLER = HandlerController()
+KINDS = tuple(
+    dict.fromkeys(
+        kind
+        for controller in operator.controllers(operator.Settings())
+        for kind in (controller.kind, *(watch.kind for watch in controller.watches))
+    )
+)
+"""Every kind that the operator watches."""
 
 APPLY = "application/apply-patch+yaml"
 MERGE = "application/merge-patch+json"

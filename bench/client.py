@@ -51,18 +51,18 @@ class Client:
 
     def __init__(self, access: Access, in_flight: int = 32) -> None:
         self.in_flight = in_flight
-        tls = ssl.create_default_context(cafile=access.ca_file)
+        self._access = access
         self._url = access.url
-        self._session = aiohttp.ClientSession(
-            # Two more: a watch, and a question beside a full load.
-            connector=aiohttp.TCPConnector(ssl=tls, limit=in_flight + 2),
-            headers={"Authorization": f"Bearer {access.token}", "Accept": "application/json"},
-            timeout=aiohttp.ClientTimeout(total=None, sock_connect=10),
-            auto_decompress=True,
-            read_bufsize=FRAME_LIMIT,
-        )
 
     async def __aenter__(self) -> Self:
+        tls = ssl.create_default_context(cafile=self._access.ca_file)
+        self._session = aiohttp.ClientSession(
+            # Two more: a watch, and a question beside a full load.
+            connector=aiohttp.TCPConnector(ssl=tls, limit=self.in_flight + 2),
+            headers={"Authorization": f"Bearer {self._access.token}"},
+            timeout=aiohttp.ClientTimeout(total=None, sock_connect=10),
+            read_bufsize=FRAME_LIMIT,
+        )
         return self
 
     async def __aexit__(
@@ -131,7 +131,7 @@ class Client:
 
     async def until(self, path: str, reached: Callable[[list[Any]], bool], pause: float) -> None:
         """Ask for a collection again and again until its items are as wanted."""
-        while not reached((await self.get(path))["items"]):
+        while not reached((await self.get(path))["items"]):  # noqa: ASYNC110 - a far state
             await asyncio.sleep(pause)
 
     async def version(self, path: str) -> str:

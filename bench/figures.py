@@ -52,7 +52,8 @@ class Row:
         distance = self.spread.median - self.limit
         if self.limit:
             share = abs(distance) / self.limit * 100
-            word += f", {share:.0f} % {'below' if distance <= 0 else 'above'}"
+            side = "below" if distance < 0 else "above"
+            word += f", {share:.0f} % {side}" if distance else " exactly"
         elif distance > 0:
             word += f" by {number(distance)}"
         split = self.spread.low <= self.limit < self.spread.high

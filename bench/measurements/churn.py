@@ -9,11 +9,12 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterator, Sequence
 
-from bench import audit, bodies, machine
+from bench import bodies, machine
 from bench.client import Client
-from bench.figures import Row, Sample, growth, spread
-from bench.laboratory import Laboratory, MeasurementFailedError
+from bench.figures import Row, Sample, growth, slope, spread
+from bench.laboratory import Laboratory, MeasurementFailedError, Operator
 from bench.measurements.shape import Measurement, cases
+from devcluster import Cluster
 
 GROWTH_LIMIT_PERCENT = 3.0
 PATIENCE = 300.0
@@ -23,41 +24,42 @@ FIRST = 50_000
 
 
 def measure(laboratory: Laboratory) -> Iterator[Sample]:
-    """Batch after batch of handlers without replicas: created, Ready, deleted, gone."""
-    settings = laboratory.settings
-    batches = -(-settings.churn_handlers // settings.churn_batch)
-    for round_ in range(settings.long_rounds):
+    """Batch after batch of handlers without replicas: created, given a status, deleted, gone."""
+    for round_ in range(laboratory.settings.long_rounds):
         data = laboratory.seeds.created(0)
-        with laboratory.cluster(data, NOBODY_RUNS_PODS) as cluster:
-            with laboratory.operator(cluster) as operator:
-                operator.start_and_pass(0)
-                for batch in range(batches + 1):
-                    if batch:
-                        mark = cluster.audit_log.stat().st_size
-                        follower = audit.Follower(cluster.audit_log, mark)
-                        first = FIRST + (batch - 1) * settings.churn_batch
-                        numbers = range(first, first + settings.churn_batch)
-                        asyncio.run(come_and_go(laboratory.client(cluster), numbers, follower))
-                    operator.settle(1)
-                    rss, tasks = machine.resident(operator.pid), operator.tasks()
-                    laboratory.say(f"batch {batch} of {batches}: {rss / 1e6:.1f} MB")
-                    yield {
-                        "round": round_,
-                        "batch": batch,
-                        "handlers": batch * settings.churn_batch,
-                        "load": machine.load(),
-                        "rss": rss,
-                        "tasks": tasks,
-                    }
+        with (
+            laboratory.cluster(data, NOBODY_RUNS_PODS) as cluster,
+            laboratory.operator(cluster) as operator,
+        ):
+            operator.start_and_pass(0)
+            for sample in batches(laboratory, cluster, operator):
+                yield {"round": round_, "load": machine.load()} | sample
 
 
-async def come_and_go(client: Client, numbers: range, follower: audit.Follower) -> None:
+def batches(laboratory: Laboratory, cluster: Cluster, operator: Operator) -> Iterator[Sample]:
+    """What the operator holds before the first batch and after each."""
+    settings = laboratory.settings
+    last = -(-settings.churn_handlers // settings.churn_batch)
+    for batch in range(last + 1):
+        if batch:
+            first = FIRST + (batch - 1) * settings.churn_batch
+            numbers = range(first, first + settings.churn_batch)
+            asyncio.run(come_and_go(laboratory.client(cluster), numbers))
+        operator.settle(1)
+        rss, tasks = machine.resident(operator.pid), operator.tasks()
+        laboratory.say(f"batch {batch} of {last}: {rss / 1e6:.1f} MB")
+        handlers = batch * settings.churn_batch
+        yield {"batch": batch, "handlers": handlers, "rss": rss, "tasks": tasks}
+
+
+async def come_and_go(client: Client, numbers: range) -> None:
     """Create handlers, wait for all of their statuses, delete them, wait until all is gone."""
     names = [bodies.handler_name(number) for number in numbers]
     async with client, asyncio.timeout(PATIENCE):
         await client.send_all(bodies.create_handler(name, replicas=0) for name in names)
-        while follower.handlers() < len(names):
-            await asyncio.sleep(0.1)
+        await client.until(
+            bodies.handlers_path(), lambda found: all("status" in each for each in found), 0.2
+        )
         await client.send_all(bodies.delete_handler(name) for name in names)
         for path in (bodies.handlers_path(), bodies.deployment_path(), bodies.service_path()):
             await client.until(f"{path}?limit=1", lambda found: not found, 0.2)
@@ -72,16 +74,24 @@ def judge(samples: Sequence[Sample]) -> list[Row]:
     if any(len(each) < 2 for each in rounds):
         raise MeasurementFailedError("churn needs two batches and more")
     grown = spread(growth([sample["rss"] for sample in each]) for each in rounds)
+    prices = spread(price_of_one(each) / 1024 for each in rounds)
     rows = [Row("memory, growth over the last half", "%", grown, GROWTH_LIMIT_PERCENT)]
     if all(each[-1]["tasks"] is not None for each in rounds):
         more = spread(each[-1]["tasks"] - each[0]["tasks"] for each in rounds)
         rows.append(Row("asyncio tasks, after minus before", "", more, 0))
         rows.append(Row("asyncio tasks after", "", spread(each[-1]["tasks"] for each in rounds)))
+    rows.append(Row("memory for each handler that came and went, last half", "KiB", prices))
     for word, place in (("before", 0), ("after the first batch", 1), ("after", -1)):
         found = spread(each[place]["rss"] / 1e6 for each in rounds)
         rows.append(Row(f"memory {word}", "MB", found))
     rows.append(Row("handlers that came and went", "", spread(e[-1]["handlers"] for e in rounds)))
     return rows
+
+
+def price_of_one(samples: Sequence[Sample]) -> float:
+    """Bytes that each handler of the last half left behind, by the straight line through it."""
+    half = samples[len(samples) // 2 :]
+    return slope([(float(each["handlers"]), float(each["rss"])) for each in half])
 
 
 MEASUREMENT = Measurement(

@@ -21,7 +21,6 @@ from bench.laboratory import (
     MeasurementFailedError,
     read_handlers,
     wait,
-    warm_up,
 )
 from bench.measurements.shape import Measurement, cases
 from devcluster import Cluster
@@ -42,7 +41,6 @@ def measure(laboratory: Laboratory) -> Iterator[Sample]:
             for contestant in order:
                 run = run_operator if contestant == OURS else run_floor
                 with laboratory.cluster(data) as cluster:
-                    warm_up(laboratory, cluster)
                     load = machine.load()
                     sample = run(laboratory, cluster, handlers)
                     asyncio.run(check(laboratory, cluster, handlers))
@@ -113,9 +111,9 @@ async def check(laboratory: Laboratory, cluster: Cluster, handlers: int) -> None
             for each in await read_handlers(client)
             if each.get("status", {}).get("observedGeneration") == each["metadata"]["generation"]
         ]
-        counts = [len(done)]
-        for path in (bodies.deployment_path(), bodies.service_path()):
-            counts.append(len((await client.get(path))["items"]))
+        deployments = (await client.get(bodies.deployment_path()))["items"]
+        services = (await client.get(bodies.service_path()))["items"]
+    counts = [len(done), len(deployments), len(services)]
     if counts != [handlers] * 3:
         raise MeasurementFailedError(f"statuses, Deployments, Services: {counts} of {handlers}")
 

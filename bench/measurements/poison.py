@@ -13,7 +13,7 @@ from bench import audit, bodies, machine
 from bench.client import Client, RequestFailedError
 from bench.figures import TIMES, Row, Sample, ratios, spread
 from bench.laboratory import STEADY, Laboratory, dry
-from bench.measurements.latency import edits, picked
+from bench.measurements.latency import UNCOUNTED, edits, picked
 from bench.measurements.shape import Measurement
 from devcluster import Cluster
 from gati import names
@@ -101,8 +101,8 @@ async def series(laboratory: Laboratory, cluster: Cluster, case: str, pair: int)
         if case == WITH:
             await client.send(bodies.create_handler(POISONED))
             await asyncio.sleep(1)  # its first tries are over
-        targets = picked(pair, settings.at_rest, settings.poison_edits)
-        found = [each async for each in edits(client, targets, f"{case}-{pair}")]
+        targets = picked(pair, settings.at_rest, UNCOUNTED + settings.poison_edits)
+        found = [each async for each in edits(client, targets, f"{case}-{pair}")][UNCOUNTED:]
         if case == WITH:
             await client.send(bodies.delete_handler(POISONED))
             # What it got before it was refused would be the garbage collector's business.
