@@ -30,12 +30,15 @@ def test_what_a_cluster_needs_cannot_be_left_out(component: str) -> None:
 def test_a_frozen_process_is_stopped_until_the_thaw() -> None:
     with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as child:
         process = psutil.Process(child.pid)
-        processes.freeze([process])
-        assert process.status() == psutil.STATUS_STOPPED
-        processes.freeze([process])
-        processes.thaw([process])
-        processes.thaw([process])
-        child.communicate(b"\n")
+        try:
+            processes.freeze([process])
+            assert process.status() == psutil.STATUS_STOPPED
+            processes.freeze([process])
+            processes.thaw([process])
+            processes.thaw([process])
+            child.communicate(b"\n", timeout=30)
+        finally:
+            child.kill()
     assert child.returncode == 0
     with pytest.raises(DevclusterError, match="ended"):
         processes.freeze([process])
