@@ -133,7 +133,7 @@ class OperatorProcess:
                         *flags,
                     ]
                 ),
-                env=leashed_environment(kept | self.environment),
+                env=leashed_environment(kept) | self.environment,
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,

@@ -1,0 +1,243 @@
+"""What can go wrong beside single requests: in the control plane, in a process, with a clock.
+
+Every action undoes itself: when it returns, the cause is gone, and what is left is the
+operator's to mend.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from chaos.plan import Disturbance
+from chaos.proxy.rules import Rule
+
+if TYPE_CHECKING:
+    from chaos.runner import Run
+
+Action = Callable[["Run", Disturbance], None]
+
+
+def kill_apiserver(run: Run, disturbance: Disturbance) -> None:
+    """The API server is killed and comes back after ``seconds``: every watch gets a 410."""
+    run.cluster.kill_apiserver()
+    time.sleep(disturbance.seconds)
+    run.cluster.restart_apiserver()
+
+
+def freeze_etcd(run: Run, disturbance: Disturbance) -> None:
+    """The etcd process stands still: writes hang, are answered 504 and may still be committed."""
+    _frozen(run, "etcd", disturbance)
+
+
+def freeze_apiserver(run: Run, disturbance: Disturbance) -> None:
+    """The API server stands still, its connections open."""
+    _frozen(run, "kube-apiserver", disturbance)
+
+
+def _frozen(run: Run, component: str, disturbance: Disturbance) -> None:
+    run.cluster.freeze(component)
+    try:
+        time.sleep(disturbance.seconds)
+    finally:
+        run.cluster.thaw(component)
+
+
+def compact(run: Run, disturbance: Disturbance) -> None:
+    """Etcd forgets its history, and the API server its cache, while the watches are cut."""
+    for replica in run.replicas:
+        replica.proxy.refuse()
+    run.cluster.compact_etcd()
+    run.cluster.restart_apiserver()
+    for replica in run.replicas:
+        replica.proxy.accept()
+
+
+def no_controller_manager(run: Run, disturbance: Disturbance) -> None:
+    """Nobody rolls Deployments or collects garbage for a time."""
+    run.cluster.kill("kube-controller-manager")
+    time.sleep(disturbance.seconds)
+    run.cluster.restart("kube-controller-manager")
+
+
+def stale_apiserver(run: Run, disturbance: Disturbance) -> None:
+    """The operator restarts against a second API server whose view stands still, and is led back.
+
+    It sees the past: what was deleted is there, what was made is not.
+    """
+    second = run.second_apiserver()
+    second.freeze_etcd_link()
+    try:
+        for replica in run.replicas:
+            replica.proxy.redirect(second.url, run.cluster.ca_file)
+            run.kill(replica)
+        time.sleep(disturbance.seconds)
+    finally:
+        second.thaw_etcd_link()
+        for replica in run.replicas:
+            replica.proxy.redirect(run.cluster.url, run.cluster.ca_file)
+
+
+def switch_apiserver(run: Run, disturbance: Disturbance) -> None:
+    """Connections end and go on at another API server on the same etcd, and back."""
+    second = run.second_apiserver()
+    for replica in run.replicas:
+        replica.proxy.redirect(second.url, run.cluster.ca_file)
+    time.sleep(disturbance.seconds)
+    for replica in run.replicas:
+        replica.proxy.redirect(run.cluster.url, run.cluster.ca_file)
+
+
+def silence(run: Run, disturbance: Disturbance) -> None:
+    """Every connection stays open and nothing comes through, until they are reset."""
+    for replica in run.replicas:
+        replica.proxy.swallow()
+    time.sleep(disturbance.seconds)
+    for replica in run.replicas:
+        replica.proxy.release()
+        replica.proxy.cut()
+
+
+def refuse(run: Run, disturbance: Disturbance) -> None:
+    """No connection is made, and those that were are reset."""
+    for replica in run.replicas:
+        replica.proxy.refuse()
+    time.sleep(disturbance.seconds)
+    for replica in run.replicas:
+        replica.proxy.accept()
+
+
+def cut(run: Run, disturbance: Disturbance) -> None:
+    """Every connection is reset, each half second."""
+    end = time.monotonic() + disturbance.seconds
+    while time.monotonic() < end:
+        for replica in run.replicas:
+            replica.proxy.cut()
+        time.sleep(0.5)
+
+
+def rotate_certificate(run: Run, disturbance: Disturbance) -> None:
+    """The server's certificate is another authority's, whose file is replaced."""
+    for replica in run.replicas:
+        replica.proxy.rotate_certificate()
+
+
+def rotate_token(run: Run, disturbance: Disturbance) -> None:
+    """The token in the file is replaced, and the old one is not accepted any more."""
+    for replica in run.replicas:
+        old = replica.token.read_text("utf-8")
+        replica.token.write_text(run.new_token() + "\n", "utf-8")
+        replica.proxy.reject_token(old.strip())
+
+
+def kill_leader(run: Run, disturbance: Disturbance) -> None:
+    """The leader is killed; it is started again after ``seconds``."""
+    run.kill(run.leader(), back_after=disturbance.seconds)
+
+
+def stop_leader(run: Run, disturbance: Disturbance) -> None:
+    """The leader is told to stop, and is started again after ``seconds``."""
+    run.terminate(run.leader(), back_after=disturbance.seconds)
+
+
+def freeze_leader(run: Run, disturbance: Disturbance) -> None:
+    """The leader's process stands still, then goes on as if nothing had happened."""
+    leader = run.leader()
+    run.expect_end(leader)
+    leader.operator.freeze()
+    time.sleep(disturbance.seconds)
+    leader.operator.thaw()
+
+
+def cut_lease(run: Run, disturbance: Disturbance) -> None:
+    """The leader's Lease requests get no answer; everything else passes."""
+    _hang(run, Rule(resource="leases", phase="before", fault="hang", count=0), disturbance)
+
+
+def lose_lease_answers(run: Run, disturbance: Disturbance) -> None:
+    """The leader's Lease writes are committed and it never learns of it."""
+    rule = Rule(resource="leases", verb="update", phase="committed", fault="drop", count=0)
+    _hang(run, rule, disturbance)
+
+
+def cut_all_but_lease(run: Run, disturbance: Disturbance) -> None:
+    """The leader renews its Lease and can do nothing else."""
+    leader = run.leader()
+    resources = ("gatihandlers", "deployments", "services", "configmaps", "events")
+    rules = [
+        leader.proxy.add(Rule(resource=each, phase="before", fault="hang", count=0))
+        for each in resources
+    ]
+    leader.proxy.cut()
+    time.sleep(disturbance.seconds)
+    for rule in rules:
+        leader.proxy.remove(rule)
+
+
+def _hang(run: Run, rule: Rule, disturbance: Disturbance) -> None:
+    leader = run.leader()
+    run.expect_end(leader)
+    index = leader.proxy.add(rule)
+    time.sleep(disturbance.seconds)
+    leader.proxy.remove(index)
+
+
+def delete_lease(run: Run, disturbance: Disturbance) -> None:
+    """Somebody deletes the Lease."""
+    run.objects.cluster.api.json("DELETE", run.lease_path())
+
+
+def usurp_lease(run: Run, disturbance: Disturbance) -> None:
+    """Somebody writes another holder into the Lease by hand."""
+    run.expect_end(run.leader())
+    patch = {"spec": {"holderIdentity": "somebody", "leaseTransitions": 99}}
+    content = "application/merge-patch+json"
+    run.objects.cluster.api.json("PATCH", run.lease_path(), patch, content)
+
+
+def block_loop(run: Run, disturbance: Disturbance) -> None:
+    """The leader's event loop stands still, as under a long computation."""
+    leader = run.leader() if len(run.replicas) > 1 else run.replicas[0]
+    run.expect_end(leader)
+    os.kill(leader.operator.process.pid, signal.SIGUSR1)
+    time.sleep(disturbance.seconds)
+
+
+def jump_clock(run: Run, disturbance: Disturbance) -> None:
+    """The wall clock of every replica jumps by an hour, one forward and one backward."""
+    for replica in run.replicas:
+        os.kill(replica.operator.process.pid, signal.SIGUSR2)
+
+
+ACTIONS: dict[str, Action] = {
+    action.__name__.replace("_", "-"): action
+    for action in (
+        kill_apiserver,
+        freeze_etcd,
+        freeze_apiserver,
+        compact,
+        no_controller_manager,
+        stale_apiserver,
+        switch_apiserver,
+        silence,
+        refuse,
+        cut,
+        rotate_certificate,
+        rotate_token,
+        kill_leader,
+        stop_leader,
+        freeze_leader,
+        cut_lease,
+        lose_lease_answers,
+        cut_all_but_lease,
+        delete_lease,
+        usurp_lease,
+        block_loop,
+        jump_clock,
+    )
+}
+IMPAIRING = frozenset({"block-loop", "jump-clock"})
+"""Actions that need the process of ``chaos.impaired``."""

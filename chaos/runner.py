@@ -1,0 +1,579 @@
+"""Runs one plan: namespace, canaries, proxies, operators, steps, faults; brings back evidence.
+
+The operator is the installed command, reaches the API server only through its proxy, and is
+started again whenever it ends; whether it was meant to end is written down. Nothing is judged
+here, and nothing of a run is left when it is over.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import math
+import secrets
+import threading
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import psutil
+import yaml
+
+from chaos import disturbances, sources
+from chaos.evidence import Evidence, Exit, Quiet, Reference, Sample, StepEnd
+from chaos.plan import Disturbance, Plan
+from chaos.proxy.server import FaultProxy
+from chaos.recorder import Recorder
+from chaos.scenario import Scenario, Stage, Step
+from chaos.scenarios import SCENARIOS
+from chaos.snapshot import Snapshot, difference, snapshot
+from chaos.webhook import MutatingWebhook
+from devcluster import Cluster
+from devcluster.api import ApiError
+from harness.objects import Objects
+from harness.operator_process import ACCOUNT, OperatorProcess
+from reconciler.meta import digest
+from reconciler.model import Object
+
+MANAGER = "gati-operator"
+FLAGS = ("--resync=1", "--backoff=0.2", "--backoff-limit=5")
+TIMING = (3.0, 2.0, 0.4)
+"""Lease duration, renew deadline and retry period of plans that elect, in seconds."""
+SETTLED_SECONDS = 0.4
+"""A step has ended when it is as it should be and the operator has been silent for so long."""
+SILENCE_SECONDS = 1.3
+SILENCE_PATIENCE = 25.0
+STOP_SECONDS = 30.0
+KILLED = -9
+
+
+@dataclass
+class Replica:
+    """One operator with its proxy.
+
+    ``expected``: its process may end now. ``recorded``: its end is written down.
+    ``down_until``: it is not started again before that time (monotonic seconds).
+    """
+
+    name: str
+    proxy: FaultProxy
+    operator: OperatorProcess
+    token: Path
+    expected: bool = False
+    recorded: bool = False
+    down_until: float = 0.0
+    lock: threading.Lock = field(default_factory=threading.Lock)
+
+
+class Run:
+    """One plan on one control plane. ``reference`` None: this run is to become one.
+
+    ``source`` is a copy of the operator's source to run in place of the installed command;
+    ``folder`` is where logs and traces go.
+    """
+
+    def __init__(
+        self,
+        cluster: Cluster,
+        plan: Plan,
+        folder: Path,
+        *,
+        reference: Reference | None = None,
+        source: Path | None = None,
+        account: tuple[str, str] = ACCOUNT,
+    ) -> None:
+        self.cluster = cluster
+        self.plan = plan
+        self.scenario: Scenario = SCENARIOS[plan.scenario]
+        self.reference = reference
+        self.folder = folder
+        self.evidence = Evidence(plan, reference)
+        self.namespace = f"chaos-{plan.id}-{secrets.token_hex(2)}"
+        self.objects = Objects(cluster, self.namespace)
+        self.recorder = Recorder(cluster, self.namespace)
+        self.replicas: list[Replica] = []
+        self.stage = Stage(self.objects, self.recorder, release=self._release)
+        self._account = account
+        self._source = source
+        self._impaired = any(each.action in disturbances.IMPAIRING for each in plan.disturbances)
+        self._timing = plan.timing or TIMING
+        self._over = threading.Event()
+        self._done = threading.Event()
+        self._password = f"canary-{secrets.token_hex(12)}"
+        self._second: Any = None
+        self._armed = not plan.at
+
+    # The whole.
+
+    def execute(self) -> Evidence:
+        """Run the plan to its end, whatever goes wrong in it, and leave nothing behind."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        with contextlib.ExitStack() as stack:
+            self._prepare(stack)
+            supervisor = threading.Thread(target=self._supervise, daemon=True)
+            supervisor.start()
+            try:
+                self._steps()
+            finally:
+                self._over.set()
+                self._collect()
+                self._done.set()
+                supervisor.join()
+        return self.evidence
+
+    def _prepare(self, stack: contextlib.ExitStack) -> None:
+        self.cluster.create_namespace(self.namespace)
+        stack.callback(self._delete_namespace)
+        self._make_secret()
+        for resource, body in canaries():
+            self.objects.create(resource, body)
+        if self.plan.replicas > 1:
+            self._allow_leases()
+        self.evidence.foreign_before = self._canaries()
+        self.recorder.start()
+        stack.callback(self.recorder.stop)
+        if self.plan.webhook:
+            webhook = MutatingWebhook(self.cluster, self.namespace, self.plan.webhook)
+            stack.enter_context(webhook)
+        for number in range(self.plan.replicas):
+            self._add_replica(f"replica-{number}", stack)
+        self.scenario.prepare(self.stage)
+        for replica in self.replicas:
+            replica.operator.start()
+        self.replicas[0].operator.wait_ready()
+
+    def _steps(self) -> None:
+        quieted = False
+        steps = self.scenario.steps
+        for number, step in enumerate(steps):
+            ended = self._step(step)
+            self.evidence.steps.append(ended)
+            self._sample(step)
+            last = number == len(steps) - 2
+            if not quieted and (last or self._is_over(number)):
+                self._quiet(step)
+                quieted = True
+            if ended.problems:
+                return
+
+    def _is_over(self, number: int) -> bool:
+        """Has everything of the plan happened by the end of this step? Never, where it is empty."""
+        names = [step.name for step in self.scenario.steps[: number + 1]]
+        if not self.plan.rules and not self.plan.disturbances:
+            return False
+        struck = all(self._hits()[index] > 0 for index in range(len(self.plan.rules)))
+        return struck and all(each.at in names for each in self.plan.disturbances)
+
+    def _step(self, step: Step) -> StepEnd:
+        began = time.monotonic()
+        if step.name == self.plan.at:
+            for rule in self.plan.rules:
+                self.replicas[0].proxy.add(rule)
+            self._armed = True
+        mine = [each for each in self.plan.disturbances if each.at == step.name]
+        for each in mine:
+            if each.before:
+                self._disturb(each)
+        threads = [
+            threading.Thread(target=self._disturb, args=(each,), daemon=True)
+            for each in mine
+            if not each.before
+        ]
+        # A disturbance begins with the step's own change, so that it meets it half-way.
+        for thread in threads:
+            thread.start()
+        self._act(step)
+        problems = self._wait(step, began + self.plan.patience, threads)
+        return StepEnd(step.name, began, time.monotonic(), self._snapshot(), problems)
+
+    def _act(self, step: Step) -> None:
+        """The user's change; while the API server is away the user tries again, as people do."""
+        deadline = time.monotonic() + self.plan.patience
+        while True:
+            try:
+                step.act(self.stage)
+                return
+            except (OSError, ApiError) as error:
+                passing = not isinstance(error, ApiError) or error.status in (
+                    403,
+                    429,
+                    500,
+                    503,
+                    504,
+                )
+                if not passing or time.monotonic() > deadline or not self.plan.exclusive:
+                    raise
+                time.sleep(0.3)
+
+    def _wait(
+        self, step: Step, deadline: float, threads: list[threading.Thread]
+    ) -> tuple[str, ...]:
+        """Until the step is as it should be; what it lacks, where that takes too long."""
+        settle = SETTLED_SECONDS if self.reference else 3 * SETTLED_SECONDS
+        while True:
+            reached = self._reached(step)
+            compared = reached and not self._difference(step)
+            calm = self._silence() >= settle and not any(each.is_alive() for each in threads)
+            if compared and calm:
+                return ()
+            if time.monotonic() > deadline:
+                for thread in threads:
+                    thread.join()
+                if not reached:
+                    return ("its end is not reached", *self._difference(step)[:12])
+                if not compared:
+                    return tuple(self._difference(step)[:12])
+                return ("the operator never falls silent",)
+            time.sleep(0.05)
+
+    def _reached(self, step: Step) -> bool:
+        try:
+            return step.until(self.stage)
+        except (KeyError, TypeError):
+            return False  # an object that is not yet what it will be
+
+    def _difference(self, step: Step) -> list[str]:
+        if self.reference is None:
+            return []
+        return difference(self.reference.snapshots[step.name], self._snapshot())
+
+    def _snapshot(self) -> Snapshot:
+        return snapshot(
+            (
+                (resource, obj)
+                for resource in self.scenario.resources
+                for obj in self.recorder.all(resource)
+                if "chaos/canary" not in (obj["metadata"].get("annotations") or {})
+            ),
+            MANAGER,
+        )
+
+    def _quiet(self, step: Step) -> None:
+        deadline = time.monotonic() + SILENCE_PATIENCE
+        while self._silence() < SILENCE_SECONDS:
+            if time.monotonic() > deadline:
+                now = time.monotonic()
+                self.evidence.quiets.append(Quiet(step.name, now, now, restless=True))
+                return
+            time.sleep(0.05)
+        began = time.monotonic()
+        time.sleep(self.plan.quiet)
+        self.evidence.quiets.append(Quiet(step.name, began, time.monotonic()))
+
+    def _silence(self) -> float:
+        """Seconds since the operator last wrote, or was last in the middle of it."""
+        now = time.monotonic()
+        last = [
+            max(each.at, each.ended) if each.ended else now
+            for replica in self.replicas
+            for each in replica.proxy.trace.entries()
+            if each.is_write and each.resource != "leases" and not each.fault.endswith("kill")
+        ]
+        return now - max(last, default=now - 3600)
+
+    def _disturb(self, disturbance: Disturbance) -> None:
+        disturbances.ACTIONS[disturbance.action](self, disturbance)
+
+    # Operators.
+
+    def _add_replica(self, name: str, stack: contextlib.ExitStack) -> None:
+        replica: Replica
+
+        def killed() -> None:
+            self.kill(replica)
+
+        rules = self.plan.rules if not self.replicas and not self.plan.at else ()
+        proxy = FaultProxy(
+            self.cluster.url,
+            self.cluster.ca_file,
+            self.folder / name,
+            rules=rules,
+            replica=name,
+            on_kill=killed,
+        )
+        (self.folder / name).mkdir(parents=True, exist_ok=True)
+        proxy.start()
+        stack.callback(proxy.close)
+        source = self._source
+        if self._impaired and source is None:
+            source = sources.SOURCE
+        argv, environment = sources.program(source)
+        seconds = max((each.seconds for each in self.plan.disturbances), default=0.0)
+        operator = OperatorProcess(
+            self.cluster,
+            self.namespace,
+            self.folder / name / "operator.log",
+            account=self._account,
+            flags=(*FLAGS, *self._election(), *self.plan.flags),
+            server=proxy.url,
+            authority=proxy.authority,
+            program=argv,
+            environment=environment
+            | {"POD_NAME": name, "IMPAIRED_SECONDS": _impairment(len(self.replicas), seconds)},
+        )
+        token = self.folder / name / "token"
+        token.write_text(operator.token, "utf-8")
+        config = yaml.safe_load(operator.kubeconfig.read_text("utf-8"))
+        config["users"][0]["user"] = {"tokenFile": str(token)}
+        operator.kubeconfig.write_text(yaml.safe_dump(config), "utf-8")
+        self.evidence.secrets[f"the token of {name}"] = operator.token
+        replica = Replica(name, proxy, operator, token)
+        self.replicas.append(replica)
+        stack.callback(operator.kill)
+
+    def _election(self) -> tuple[str, ...]:
+        if self.plan.replicas == 1:
+            return ("--no-leader-elect",)
+        self.evidence.lease_seconds = self._timing[0]
+        lease, renew, retry = self._timing
+        return (
+            "--leader-elect",
+            f"--lease-namespace={self.namespace}",
+            f"--lease-duration={lease}",
+            f"--renew-deadline={renew}",
+            f"--retry-period={retry}",
+        )
+
+    def _supervise(self) -> None:
+        """Start operators that ended, as a kubelet would, and write down how they ended.
+
+        The thread outlives the processes: they are told to stop when who started them ends.
+        """
+        while not self._done.wait(0.02):
+            for replica in self.replicas:
+                with replica.lock:
+                    if not self._over.is_set():
+                        self._revive(replica)
+
+    def _revive(self, replica: Replica) -> None:
+        if replica.operator.running:
+            return
+        if not replica.recorded:
+            code = replica.operator.process.returncode
+            end = Exit(replica.name, code, replica.expected, time.monotonic())
+            self.evidence.exits.append(end)
+            replica.recorded = True
+        if time.monotonic() >= replica.down_until:
+            replica.expected = replica.recorded = False
+            replica.operator.start()
+
+    def expect_end(self, replica: Replica) -> None:
+        """The process of this replica may end by itself from now on, and that is right."""
+        replica.expected = True
+
+    def kill(self, replica: Replica, back_after: float = 0.0) -> None:
+        """End a replica with SIGKILL; it is started again after some seconds."""
+        with replica.lock:
+            replica.down_until = time.monotonic() + back_after
+            replica.expected = True
+            replica.operator.kill()
+
+    def terminate(self, replica: Replica, back_after: float = 0.0) -> None:
+        """End a replica with SIGTERM; it is started again after some seconds.
+
+        Not under the lock: while it stops it writes, and a fault may strike there too.
+        """
+        replica.down_until = math.inf
+        replica.expected = True
+        code = replica.operator.terminate(STOP_SECONDS)
+        if code not in (0, KILLED):
+            end = Exit(replica.name, code, planned=False, at=time.monotonic())
+            self.evidence.exits.append(end)
+        replica.down_until = time.monotonic() + back_after
+
+    def leader(self) -> Replica:
+        """The replica that holds the Lease; waits for one."""
+        deadline = time.monotonic() + 30
+        while time.monotonic() < deadline:
+            for lease in self.recorder.all("leases"):
+                holder = (lease["spec"].get("holderIdentity") or "").split("_")[0]
+                for replica in self.replicas:
+                    if replica.name == holder and replica.operator.running:
+                        return replica
+            time.sleep(0.05)
+        raise TimeoutError("nobody leads")
+
+    def lease_path(self) -> str:
+        """Where the Lease of this run's operators is."""
+        base = f"/apis/coordination.k8s.io/v1/namespaces/{self.namespace}/leases"
+        return f"{base}/{self.recorder.all('leases')[0]['metadata']['name']}"
+
+    def new_token(self) -> str:
+        """Another token of the operator's account."""
+        path = self.cluster.service_account_kubeconfig(*self._account)
+        token: str = yaml.safe_load(path.read_text("utf-8"))["users"][0]["user"]["token"]
+        self.evidence.secrets["a rotated token"] = token
+        return token
+
+    def second_apiserver(self) -> Any:
+        """The second API server of this control plane; started at the first call."""
+        if self._second is None:
+            self._second = self.cluster.start_second_apiserver()
+        return self._second
+
+    def _release(self, name: str) -> None:
+        """Run another release of the operator from now on; restart it where it runs."""
+        copies = {"current": self._source, "previous": self._previous()}
+        argv, environment = sources.program(copies[name])
+        for replica in self.replicas:
+            replica.operator.program = argv
+            replica.operator.environment |= environment or {"PYTHONPATH": ""}
+            if replica.operator.running:
+                self.terminate(replica)
+
+    def _previous(self) -> Path:
+        return sources.edited(sources.PREVIOUS, self.folder / "previous")
+
+    # What the run stands on, and what it brings back.
+
+    def _make_secret(self) -> None:
+        path = f"/api/v1/namespaces/{self.namespace}/secrets"
+        body = {"metadata": {"name": "canary"}, "stringData": {"password": self._password}}
+        self.cluster.api.json("POST", path, body)
+        self.evidence.secrets["the content of a Secret"] = self._password
+
+    def _allow_leases(self) -> None:
+        """Leases of parallel runs must not meet, so each is in its run's own namespace."""
+        base = f"/apis/rbac.authorization.k8s.io/v1/namespaces/{self.namespace}"
+        rule = {
+            "apiGroups": ["coordination.k8s.io"],
+            "resources": ["leases"],
+            "verbs": ["get", "create", "update"],
+        }
+        namespace, name = self._account
+        subject = {"kind": "ServiceAccount", "namespace": namespace, "name": name}
+        reference = {"apiGroup": "rbac.authorization.k8s.io", "kind": "Role", "name": "lease"}
+        metadata = {"name": "lease"}
+        self.cluster.api.json("POST", f"{base}/roles", {"metadata": metadata, "rules": [rule]})
+        binding = {"metadata": metadata, "subjects": [subject], "roleRef": reference}
+        self.cluster.api.json("POST", f"{base}/rolebindings", binding)
+
+    def _canaries(self) -> dict[str, str]:
+        found = {}
+        for resource, body in canaries():
+            obj = self.objects.get(resource, body["metadata"]["name"])
+            key = f"{resource}/{body['metadata']['name']}"
+            found[key] = "gone" if obj is None else _identity(obj)
+        return found
+
+    def _hits(self) -> list[int]:
+        proxy = self.replicas[0].proxy
+        return [proxy.hits(index) if self._armed else 0 for index in range(len(self.plan.rules))]
+
+    def _sample(self, step: Step) -> None:
+        for replica in self.replicas:
+            with contextlib.suppress(psutil.Error, AssertionError, OSError):
+                metrics = replica.operator.metrics()
+                pid = replica.operator.process.pid
+                resident = psutil.Process(pid).memory_info().rss
+                tasks = int(metrics.get("reconciler_tasks", -1))
+                sample = Sample(replica.name, pid, step.name, tasks, resident)
+                self.evidence.samples.append(sample)
+
+    def _collect(self) -> None:
+        evidence = self.evidence
+        evidence.foreign_after = self._canaries()
+        evidence.hits = self._hits()
+        for replica in self.replicas:
+            with replica.lock, contextlib.suppress(psutil.Error, AssertionError, OSError):
+                if replica.operator.running:
+                    name = replica.name
+                    evidence.outputs[f"{name} metrics"] = replica.operator.answer("/metrics")[1]
+                    process = psutil.Process(replica.operator.process.pid)
+                    evidence.outputs[f"{name} command"] = " ".join(process.cmdline())
+                    replica.operator.thaw()
+                    code = replica.operator.terminate(STOP_SECONDS)
+                    stopped = Exit(name, code, planned=code in (0, 1), at=time.monotonic())
+                    evidence.exits.append(stopped)
+        for replica in self.replicas:
+            log = replica.operator.log
+            evidence.outputs[f"{replica.name} log"] = log.read_text("utf-8") if log.exists() else ""
+            evidence.entries += replica.proxy.trace.entries()
+            replica.proxy.trace.write(self.folder / f"{replica.name}.trace.jsonl")
+        evidence.frames = self.recorder.frames()
+
+    def _delete_namespace(self) -> None:
+        with contextlib.suppress(ApiError, OSError):
+            self.cluster.api.json("DELETE", f"/api/v1/namespaces/{self.namespace}")
+
+
+def _impairment(number: int, seconds: float) -> str:
+    """How long the loop blocks; of a clock that jumps, also the direction."""
+    return str(seconds if number == 0 or seconds < 60 else -seconds)
+
+
+def _identity(obj: Object) -> str:
+    """Which object it is, who wrote to it, and a digest of all but what its controller says."""
+    metadata = obj["metadata"]
+    managers = {each["manager"] for each in metadata.get("managedFields") or ()}
+    managers -= {"kube-controller-manager"}
+    ignored = ("resourceVersion", "managedFields", "generation")
+    kept = {key: value for key, value in metadata.items() if key not in ignored}
+    kept["annotations"] = {
+        key: value
+        for key, value in (metadata.get("annotations") or {}).items()
+        if not key.startswith("deployment.kubernetes.io/")
+    }
+    content = {key: value for key, value in obj.items() if key != "status"} | {"metadata": kept}
+    return f"uid {metadata['uid']}, written by {sorted(managers)}, content {digest(content)}"
+
+
+def canaries() -> Iterator[tuple[str, Object]]:
+    """Objects that look like the operator's and are not: (resource, body)."""
+    labels = {
+        "app.kubernetes.io/managed-by": "gati-operator",
+        "app.kubernetes.io/name": "gati-handler",
+        "gati.dev/handler": "web",
+        "gati.dev/workload": "lookalike",
+    }
+    metadata: Callable[[str], Object] = lambda name: {  # noqa: E731
+        "name": name,
+        "labels": labels,
+        "annotations": {"chaos/canary": "nobody touches this", "chaos/foreign": "a user's own"},
+    }
+    pod = {
+        "metadata": {"labels": {"app": "lookalike"}},
+        "spec": {"containers": [{"name": "web", "image": "lookalike:1"}]},
+    }
+    selector = {"matchLabels": {"app": "lookalike"}}
+    yield (
+        "deployments",
+        {
+            "metadata": metadata("lookalike"),
+            "spec": {"replicas": 0, "selector": selector, "template": pod},
+        },
+    )
+    yield "services", {"metadata": metadata("lookalike"), "spec": {"ports": [{"port": 80}]}}
+    yield "configmaps", {"metadata": metadata("handler-web-2"), "data": {"mine": "yes"}}
+    yield (
+        "poddisruptionbudgets",
+        {"metadata": metadata("lookalike"), "spec": {"minAvailable": 1, "selector": selector}},
+    )
+    yield (
+        "horizontalpodautoscalers",
+        {
+            "metadata": metadata("lookalike"),
+            "spec": {
+                "maxReplicas": 2,
+                "scaleTargetRef": {
+                    "apiVersion": "apps/v1",
+                    "kind": "Deployment",
+                    "name": "absent",
+                },
+            },
+        },
+    )
+    yield (
+        "gatihandlers",
+        {
+            "apiVersion": "gati.dev/v1",
+            "kind": "GatiHandler",
+            "metadata": {
+                "name": "not-mine",
+                "labels": {"gati.dev/operator-class": "another"},
+                "annotations": {"chaos/canary": "nobody touches this"},
+            },
+            "spec": {"path": "/not-mine", "image": "web:v1", "version": "v1"},
+        },
+    )

@@ -1,0 +1,252 @@
+"""GatiHandler: its whole life, three of them at once, and an upgrade of the operator below it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from chaos.scenario import Scenario, Stage, Step
+from harness.objects import condition
+from reconciler.model import Object
+
+WEB: dict[str, Any] = {
+    "image": "web:v1.0.0",
+    "version": "v1.0.0",
+    "replicas": 1,
+    "config": {"GREETING": "hello"},
+    "env": [
+        {"name": "PASSWORD", "valueFrom": {"secretKeyRef": {"name": "canary", "key": "password"}}}
+    ],
+}
+BUMPED = WEB | {"image": "web:v1.1.0", "version": "v1.1.0"}
+SCALED = BUMPED | {"replicas": 2}
+AUTOSCALED = SCALED | {
+    "autoscaling": {"enabled": True, "minReplicas": 2, "maxReplicas": 4, "targetCPU": 70}
+}
+CHILD = "handler-web"
+
+
+def _image(stage: Stage, name: str = CHILD) -> str:
+    found = stage.there("deployments", name)
+    return "" if found is None else found["spec"]["template"]["spec"]["containers"][0]["image"]
+
+
+def _reason(stage: Stage, name: str, kind: str = "Ready") -> str:
+    found = stage.there("gatihandlers", name)
+    current = (found or {}).get("metadata", {}).get("generation", 0) >= stage.memory.get(name, 1)
+    told = condition(found, kind)
+    fresh = found and told.get("observedGeneration") == found["metadata"]["generation"]
+    return told.get("reason", "") if current and fresh else ""
+
+
+def _remember(stage: Stage, resource: str, name: str) -> None:
+    found = stage.objects.get(resource, name)
+    stage.memory[f"{resource}/{name}"] = "" if found is None else found["metadata"]["uid"]
+
+
+def _is_new(stage: Stage, resource: str, name: str) -> bool:
+    found = stage.there(resource, name)
+    return found is not None and found["metadata"]["uid"] != stage.memory[f"{resource}/{name}"]
+
+
+def _replicas(stage: Stage, name: str, count: int) -> bool:
+    found = stage.there("gatihandlers", name) or {}
+    return stage.is_ready(name) and found["status"].get("readyReplicas") == count
+
+
+def _set_image(stage: Stage) -> Object:
+    """Somebody else's hand on a field of ours."""
+    container = {"name": "handler", "image": "evil:latest"}
+    spec = {"template": {"spec": {"containers": [container]}}}
+    path = f"{stage.objects.path('deployments', CHILD)}?fieldManager=somebody"
+    stage.memory["drifted"] = stage.objects.cluster.api.json(
+        "PATCH", path, {"spec": spec}, "application/strategic-merge-patch+json"
+    )["metadata"]["generation"]
+    return {}
+
+
+def _drift_is_repaired(stage: Stage) -> bool:
+    found = stage.there("deployments", CHILD) or {"metadata": {"generation": 0}}
+    repaired = found["metadata"]["generation"] > stage.memory["drifted"]
+    return repaired and _image(stage) == BUMPED["image"] and _replicas(stage, "web", 2)
+
+
+def _delete_service(stage: Stage) -> None:
+    _remember(stage, "services", CHILD)
+    stage.objects.delete("services", CHILD)
+
+
+def _wipe_status(stage: Stage) -> None:
+    found = stage.objects.there("gatihandlers", "web")
+    found["status"] = {}
+    path = stage.objects.path("gatihandlers", "web", "status")
+    wiped = stage.objects.cluster.api.json("PUT", path, found)
+    stage.memory["wiped"] = int(wiped["metadata"]["resourceVersion"])
+
+
+def _status_is_back(stage: Stage) -> bool:
+    found = stage.there("gatihandlers", "web")
+    return (
+        found is not None
+        and int(found["metadata"]["resourceVersion"]) > stage.memory["wiped"]
+        and _replicas(stage, "web", 2)
+    )
+
+
+def _clash(stage: Stage) -> None:
+    ports = [{"port": 9, "targetPort": 9}]
+    metadata = {"name": "handler-api", "annotations": {"chaos/foreign": "a user's own"}}
+    stage.objects.apply(
+        "services",
+        {"apiVersion": "v1", "kind": "Service", "metadata": metadata, "spec": {"ports": ports}},
+    )
+    stage.handler("api", **WEB)
+
+
+def _unclash(stage: Stage) -> None:
+    stage.objects.delete("services", "handler-api")
+    stage.handler("api", **BUMPED)
+
+
+def _gone(stage: Stage, name: str) -> bool:
+    return stage.there("gatihandlers", name) is None and not stage.has_children(name)
+
+
+def _scale_deployment(stage: Stage) -> None:
+    """While the handler is suspended its Deployment is the user's to play with."""
+    stage.objects.merge("deployments", CHILD, {"spec": {"replicas": 3}})
+
+
+LIFE = Scenario(
+    "handler-life",
+    (
+        Step("create", lambda s: s.handler("web", **WEB), lambda s: _replicas(s, "web", 1)),
+        Step(
+            "bump",
+            lambda s: s.handler("web", **BUMPED),
+            lambda s: s.is_ready("web") and _image(s) == BUMPED["image"],
+        ),
+        Step("scale", lambda s: s.handler("web", **SCALED), lambda s: _replicas(s, "web", 2)),
+        Step(
+            "autoscale",
+            lambda s: s.handler("web", **AUTOSCALED),
+            lambda s: s.is_ready("web") and _reason(s, "web", "Autoscaled") != "",
+        ),
+        Step(
+            "stop-autoscaling",
+            lambda s: s.handler("web", **SCALED),
+            lambda s: (
+                s.is_ready("web")
+                and s.there("horizontalpodautoscalers", CHILD) is None
+                and _reason(s, "web", "Autoscaled") == ""
+            ),
+        ),
+        Step("clash", _clash, lambda s: _reason(s, "api") == "NameConflict"),
+        Step("unclash", _unclash, lambda s: _replicas(s, "api", 1)),
+        Step(
+            "delete-second",
+            lambda s: s.objects.delete("gatihandlers", "api"),
+            lambda s: _gone(s, "api"),
+        ),
+        Step("drift", _set_image, _drift_is_repaired),
+        Step("lose-service", _delete_service, lambda s: _is_new(s, "services", CHILD)),
+        Step("wipe-status", _wipe_status, _status_is_back),
+        Step(
+            "suspend",
+            lambda s: s.handler("web", **SCALED, suspend=True),
+            lambda s: _reason(s, "web", "Suspended") != "",
+        ),
+        Step(
+            "change-while-suspended",
+            _scale_deployment,
+            lambda s: (s.there("gatihandlers", "web") or {})["status"]["readyReplicas"] == 3,
+        ),
+        Step("resume", lambda s: s.handler("web", **SCALED), lambda s: _replicas(s, "web", 2)),
+        Step(
+            "delete", lambda s: s.objects.delete("gatihandlers", "web"), lambda s: _gone(s, "web")
+        ),
+    ),
+)
+
+_TRIO = ("red", "green", "blue")
+
+
+def _all(stage: Stage, **spec: Any) -> None:
+    for name in _TRIO:
+        stage.handler(name, **spec)
+
+
+def _lose_deployments(stage: Stage) -> None:
+    for name in _TRIO:
+        _remember(stage, "deployments", f"handler-{name}")
+        stage.objects.delete("deployments", f"handler-{name}")
+
+
+def _delete_all(stage: Stage) -> None:
+    for name in _TRIO:
+        stage.objects.delete("gatihandlers", name)
+
+
+THREE = Scenario(
+    "three-handlers",
+    (
+        Step(
+            "create",
+            lambda s: _all(s, **WEB),
+            lambda s: all(_replicas(s, name, 1) for name in _TRIO),
+        ),
+        Step(
+            "bump",
+            lambda s: _all(s, **SCALED),
+            lambda s: all(_replicas(s, name, 2) for name in _TRIO),
+        ),
+        Step(
+            "lose-deployments",
+            _lose_deployments,
+            lambda s: all(
+                _is_new(s, "deployments", f"handler-{name}") and _replicas(s, name, 2)
+                for name in _TRIO
+            ),
+        ),
+        Step("delete", _delete_all, lambda s: all(_gone(s, name) for name in _TRIO)),
+    ),
+)
+
+
+def _is_marked(stage: Stage, *, old: bool) -> bool:
+    """Does the Service carry what only the previous release of the operator wrote?"""
+    labels = [
+        ((stage.there("services", f"handler-{name}") or {}).get("metadata") or {}).get("labels", {})
+        for name in ("web", "api")
+    ]
+    return all(("gati.dev/previous-release" in each) == old for each in labels)
+
+
+def _both(stage: Stage) -> None:
+    stage.handler("web", **SCALED)
+    stage.handler("api", **WEB)
+
+
+UPGRADE = Scenario(
+    "operator-upgrade",
+    (
+        Step(
+            "create-with-the-previous",
+            _both,
+            lambda s: _is_marked(s, old=True) and _replicas(s, "web", 2) and _replicas(s, "api", 1),
+        ),
+        Step("upgrade", lambda s: s.release("current"), lambda s: _is_marked(s, old=False)),
+        Step("downgrade", lambda s: s.release("previous"), lambda s: _is_marked(s, old=True)),
+        Step("upgrade-again", lambda s: s.release("current"), lambda s: _is_marked(s, old=False)),
+        Step(
+            "bump",
+            lambda s: s.handler("web", **(SCALED | {"image": "web:v2", "version": "v2"})),
+            lambda s: _image(s) == "web:v2" and _replicas(s, "web", 2),
+        ),
+        Step(
+            "delete",
+            lambda s: [s.objects.delete("gatihandlers", name) for name in ("web", "api")],
+            lambda s: _gone(s, "web") and _gone(s, "api"),
+        ),
+    ),
+    prepare=lambda s: s.release("previous"),
+)
