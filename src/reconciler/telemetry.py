@@ -62,6 +62,7 @@ class Telemetry:
             "queue_oldest_retry_seconds", "How long the longest failing key has been failing"
         )
         self._leader = self._gauge("leader", "1 while this process holds the lease")
+        self._tasks = self._gauge("tasks", "Tasks of the event loop")
         self._lag = self._histogram("loop_lag_seconds", "Lateness of the event loop", _LAG)
         self._gauge("build_info", "Always 1", "version").labels(version).set(1)
         self._frames: dict[str, float] = {}
@@ -111,8 +112,12 @@ class Telemetry:
         self._leader.set_function(lambda: float(is_leader()))
 
     async def probe_loop(self, period: float = 0.5) -> None:
-        """Measure for ever how late the running loop wakes a sleeper; to be run as a task."""
+        """Measure for ever how late the running loop wakes a sleeper; to be run as a task.
+
+        From then on each scrape counts that loop's tasks.
+        """
         loop = asyncio.get_running_loop()
+        self._tasks.set_function(lambda: len(asyncio.all_tasks(loop)))
         while True:
             due = loop.time() + period
             await asyncio.sleep(period)

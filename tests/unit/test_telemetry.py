@@ -101,6 +101,19 @@ async def test_the_probe_measures_how_late_the_loop_is():
     assert sample(telemetry, "loop_lag_seconds_count") == 20
 
 
+async def test_tasks_are_counted_at_the_scrape():
+    telemetry = Telemetry()
+    probe = asyncio.create_task(telemetry.probe_loop())
+    await asyncio.sleep(0)
+    before = sample(telemetry, "tasks")
+    more = [asyncio.create_task(asyncio.sleep(60)) for _ in range(3)]
+    assert sample(telemetry, "tasks") == before + 3
+    for task in (probe, *more):
+        task.cancel()
+    await asyncio.gather(probe, *more, return_exceptions=True)
+    assert sample(telemetry, "tasks") == before - 1
+
+
 # Logs
 
 
