@@ -168,7 +168,7 @@ class MutatingWebhook:
                 },
                 "objectSelector": {"matchExpressions": [{"key": PROBE_LABEL, "operator": probe}]},
                 "rules": [rule],
-                # Only with this does a dry run reach it.
+                # What had side effects in a dry run would not be asked then.
                 "sideEffects": "None",
                 "timeoutSeconds": TIMEOUT_SECONDS,
             }
