@@ -1,0 +1,234 @@
+"""The proxy as the rig has it: a thread of its own behind calls that any thread may make.
+
+The rule kept here: one proxy stands before one operator process, and a call that changes what it
+does has changed it when it returns.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import concurrent.futures
+import contextlib
+import socket
+import ssl
+import threading
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Self, TypeVar
+from urllib.parse import urlsplit
+
+import trustme
+
+from chaos.proxy import wire
+from chaos.proxy.connection import ClientConnection
+from chaos.proxy.core import Core
+from chaos.proxy.rules import Rule, Rules
+from chaos.proxy.trace import Trace
+
+_CALL_SECONDS = 30.0
+
+_Result = TypeVar("_Result")
+
+
+def _nothing() -> None:
+    """Whom nobody kills."""
+
+
+class FaultProxy:
+    """Serves ``url`` with certificates of ``authority`` and forwards to ``upstream``.
+
+    ``upstream`` is an https URL whose certificate the PEM file ``upstream_ca`` proves.
+    ``folder`` gets the authority's file. ``replica`` names the operator process in the trace.
+    ``on_kill`` ends that process; it is called in the proxy's thread, so nothing passes
+    meanwhile, and may call the methods here. Credentials pass in headers: a client certificate
+    cannot.
+    """
+
+    def __init__(
+        self,
+        upstream: str,
+        upstream_ca: Path,
+        folder: Path,
+        *,
+        rules: Sequence[Rule] = (),
+        replica: str = "",
+        on_kill: Callable[[], None] = _nothing,
+    ) -> None:
+        self.trace = Trace(replica)
+        self.authority = folder / f"authority{replica and '-'}{replica}.pem"
+        self._core = Core(Rules(rules), self.trace, on_kill)
+        self._core.target = _target(upstream, upstream_ca)
+        self._issuer = trustme.CA()
+        self._listener: socket.socket | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._thread: threading.Thread | None = None
+        self._url = ""
+
+    def start(self) -> None:
+        """Listen, on a free port of 127.0.0.1."""
+        if self._loop:
+            raise RuntimeError("the proxy was started already")
+        self._issue()
+        self._listener = socket.create_server(("127.0.0.1", 0), backlog=128)
+        self._listener.setblocking(False)
+        self._url = f"https://127.0.0.1:{self._listener.getsockname()[1]}"
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(
+            target=self._loop.run_forever, name="fault-proxy", daemon=True
+        )
+        self._thread.start()
+        loop, listener = self._loop, self._listener
+        self._in_loop(lambda: loop.add_reader(listener, self._accept, listener))
+
+    def close(self) -> None:
+        """Close every connection and end the thread; again is no error.
+
+        Raises an ExceptionGroup of what went wrong inside the proxy and is no fault of a rule.
+        """
+        if self._thread is None or self._loop is None or self._listener is None:
+            return
+        if threading.get_ident() == self._thread.ident:
+            raise RuntimeError("the proxy cannot be closed by its own callback")
+        loop, listener = self._loop, self._listener
+        self._in_loop(lambda: loop.remove_reader(listener))
+        asyncio.run_coroutine_threadsafe(self._core.end(), self._loop).result(_CALL_SECONDS)
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join()
+        self._thread = None
+        self._loop.close()
+        self._listener.close()
+        errors = [error for error in self._core.errors if isinstance(error, Exception)]
+        if errors:
+            raise ExceptionGroup("the fault proxy failed", errors)
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        where: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    @property
+    def url(self) -> str:
+        """https://127.0.0.1:port; the same until the end. Raises RuntimeError before start()."""
+        if not self._url:
+            raise RuntimeError("the proxy was not started")
+        return self._url
+
+    def add(self, rule: Rule) -> int:
+        """The rule's index; it counts from now on."""
+        return self._in_loop(lambda: self._core.rules.add(rule))
+
+    def remove(self, index: int) -> None:
+        """Disable a rule; the connections that it lets hang are reset."""
+        self._in_loop(lambda: self._remove(index))
+
+    def hits(self, index: int) -> int:
+        """How often the rule acted."""
+        return self._in_loop(lambda: self._core.rules.hits(index))
+
+    def cut(self) -> None:
+        """Reset every open connection."""
+        self._in_loop(self._core.cut)
+
+    def refuse(self) -> None:
+        """Reset each new connection at once, until accept(); open ones stay."""
+        self._in_loop(lambda: setattr(self._core, "refusing", True))
+
+    def accept(self) -> None:
+        """Take new connections again."""
+        self._in_loop(lambda: setattr(self._core, "refusing", False))
+
+    def swallow(self) -> None:
+        """Pass nothing in either direction, with connections left open, until release()."""
+        self._in_loop(self._core.passing.clear)
+
+    def release(self) -> None:
+        """Pass on again, first what came meanwhile from clients that are still there."""
+        self._in_loop(self._core.passing.set)
+
+    def rotate_certificate(self, new_authority: bool = True) -> None:
+        """Serve another certificate, of another authority if asked; open connections are cut.
+
+        The authority's file is replaced before anybody can see the new certificate.
+        """
+        self._in_loop(lambda: self._rotate(new_authority))
+
+    def reject_token(self, token: str) -> None:
+        """Answer 401 from now on to requests with this bearer token."""
+        self._in_loop(lambda: self._core.rejected.add(token))
+
+    def redirect(self, upstream: str, upstream_ca: Path) -> None:
+        """Forward to another API server; open connections are cut."""
+        target = _target(upstream, upstream_ca)
+        self._in_loop(lambda: self._redirect(target))
+
+    def forwarded_writes(self) -> int:
+        """How many writes were forwarded, those that rules repeated among them, dry runs not."""
+        return self._in_loop(lambda: self._core.writes)
+
+    def _remove(self, index: int) -> None:
+        self._core.rules.remove(index)
+        for connection in tuple(self._core.connections):
+            if connection.hanging == index:
+                connection.reset()
+
+    def _rotate(self, new_authority: bool) -> None:
+        if new_authority:
+            self._issuer = trustme.CA()
+        self._issue()
+        self._core.cut()
+
+    def _redirect(self, target: wire.Target) -> None:
+        self._core.target = target
+        self._core.cut()
+
+    def _issue(self) -> None:
+        context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+        self._issuer.issue_cert("127.0.0.1", "localhost").configure_cert(context)
+        self.authority.parent.mkdir(parents=True, exist_ok=True)
+        beside = self.authority.with_suffix(".new")
+        beside.write_bytes(self._issuer.cert_pem.bytes())
+        beside.replace(self.authority)  # in one step: a reader finds the old or the new
+        self._core.context = context
+
+    def _accept(self, listener: socket.socket) -> None:
+        with contextlib.suppress(BlockingIOError, ConnectionAbortedError):  # it left again
+            accepted, _ = listener.accept()
+            if self._core.refusing:
+                wire.linger_not(accepted)
+                accepted.close()
+            else:
+                accepted.setblocking(False)
+                ClientConnection(self._core, accepted)
+
+    def _in_loop(self, function: Callable[[], _Result]) -> _Result:
+        """Call in the loop's thread, and give back or raise what comes of it."""
+        thread, loop = self._thread, self._loop
+        if thread is None or loop is None or threading.get_ident() == thread.ident:
+            return function()
+        future: concurrent.futures.Future[_Result] = concurrent.futures.Future()
+
+        def call() -> None:
+            try:
+                future.set_result(function())
+            except Exception as error:  # noqa: BLE001 - it is raised where it was asked for
+                future.set_exception(error)
+
+        loop.call_soon_threadsafe(call)
+        return future.result(_CALL_SECONDS)
+
+
+def _target(upstream: str, upstream_ca: Path) -> wire.Target:
+    """Raises ValueError for what is no https URL, OSError or SSLError for the file."""
+    url = urlsplit(upstream)
+    if url.scheme != "https" or not url.hostname:
+        raise ValueError(f"no https URL: {upstream}")
+    trust = ssl.create_default_context(cafile=str(upstream_ca))
+    return wire.Target(url.hostname, url.port or 443, trust)
