@@ -1,7 +1,7 @@
 """``python -m bench``: the command line.
 
-The rule kept here: what was started is stopped, also after a Ctrl-C, and what was measured until
-then is kept. Exit code 0 when everything was measured, whatever the verdicts; 1 when something
+The rule kept here: what was started is stopped, also after a Ctrl-C, and the measurements that
+were finished until then are kept. Exit code 0 when everything was measured, whatever the verdicts; 1 when something
 could not be, 130 after a Ctrl-C or SIGTERM.
 """
 
@@ -130,19 +130,23 @@ def run(names: tuple[str, ...], results: Path, quick: bool, **given: Any) -> Non
 def report_(results: Path, output: Path) -> None:
     """Write the page of all results, and print the verdicts."""
     now, before = records.load(results), records.load(results, ".before.json")
-    found = [each for each in ALL if each.name in now]
-    if not found:
-        raise click.ClickException("there are no results: python -m bench run")
-    judged = []
-    for each in found:
-        record = now[each.name]
-        rows = each.judge(record.samples)
-        judged.append((each.name, each.question, each.method, record, rows))
-        click.echo(report.summary(each.name, rows) + "\n")
-    earlier = {
-        each.name: each.judge(before[each.name].samples) for each in found if each.name in before
-    }
-    output.write_text(report.page(judged, earlier), "utf-8")
+    sections = []
+    for each in ALL:
+        record, earlier = now.get(each.name), before.get(each.name)
+        section = report.Section(
+            each.name,
+            each.question,
+            each.method,
+            record,
+            each.judge(record.samples) if record else (),
+            each.judge(earlier.samples) if earlier else (),
+        )
+        sections.append(section)
+        if record:
+            click.echo(report.summary(each.name, section.rows) + "\n")
+        else:
+            say(f"not measured: python -m bench run {each.name}")
+    output.write_text(report.page(sections), "utf-8")
     say(f"wrote {output.name}")
 
 

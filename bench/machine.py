@@ -26,7 +26,7 @@ def describe() -> dict[str, Any]:
     """Cores, memory, kernel, processor, and the versions of everything that takes part."""
     return {
         "cores": os.cpu_count(),
-        "memory GB": round(psutil.virtual_memory().total / 1e9),
+        "memory": f"{psutil.virtual_memory().total / 2**30:.0f} GiB",
         "processor": processor(),
         "kernel": f"{platform.system()} {platform.release()}",
         "Python": platform.python_version(),

@@ -6,16 +6,28 @@ machine, which versions and what else ran. Nobody edits it by hand.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
 
-from bench.figures import TIMES, Row, number, spread
+from bench.figures import TIMES, Row, number
 from bench.published import PEERS, SHAPE, TAKEN
 from bench.records import Record
 
 HEADER = "<!-- Written by `python -m bench report`: do not edit. -->"
 
-Judged = tuple[str, str, str, Record, Sequence[Row]]
-"""Name, question and method of a measurement, its record, and its rows."""
+
+class Section(NamedTuple):
+    """One measurement as the page shows it.
+
+    ``record`` is None where it was not made yet; ``before`` are the rows of the run before.
+    """
+
+    name: str
+    question: str
+    method: str
+    record: Record | None
+    rows: Sequence[Row]
+    before: Sequence[Row] = ()
 
 
 def summary(name: str, rows: Sequence[Row]) -> str:
@@ -30,19 +42,20 @@ def summary(name: str, rows: Sequence[Row]) -> str:
     )
 
 
-def page(judged: Sequence[Judged], before: Mapping[str, Sequence[Row]]) -> str:
-    """The whole page. ``before`` are the rows of earlier runs by name, where there are some."""
-    return "\n".join(_page(judged, before)) + "\n"
+def page(sections: Sequence[Section]) -> str:
+    """The whole page."""
+    return "\n".join(_page(sections)) + "\n"
 
 
-def _page(judged: Sequence[Judged], before: Mapping[str, Sequence[Row]]) -> Iterator[str]:
+def _page(sections: Sequence[Section]) -> Iterator[str]:
+    records = [section.record for section in sections if section.record]
     yield HEADER
     yield "# Benchmarks"
     yield ""
     yield "How fast, how small and how quiet `gati-operator` is. [How to rerun](benchmarking.md)."
-    if any(record.settings.get("quick") for _, _, _, record, _ in judged):
+    if any(record.settings.get("quick") for record in records):
         yield ""
-        yield "**Some of this comes from `--quick` runs: it shows that the machinery works, and is "
+        yield "**Some of this comes from `--quick` runs: it shows that the machinery works, and is"
         yield "no result.**"
     yield ""
     yield "## Verdicts"
@@ -52,17 +65,21 @@ def _page(judged: Sequence[Judged], before: Mapping[str, Sequence[Row]]) -> Iter
     yield ""
     yield "| measurement | figure | median | range | target | verdict | before |"
     yield "|---|---|---|---|---|---|---|"
-    for name, _, _, _, rows in judged:
-        for row in rows:
+    for section in sections:
+        link = f"[{section.name}](#{section.name})"
+        if section.record is None:
+            yield _line(link, "not measured yet", "", "", "", "", "")
+        for row in section.rows:
             if row.limit is not None:
-                cells = (f"[{name}](#{name})", row.figure, value(row), extent(row), target(row))
-                yield _line(*cells, row.verdict, agreement(row, before.get(name, ())))
+                cells = (link, row.figure, value(row), extent(row), target(row), row.verdict)
+                yield _line(*cells, agreement(row, section.before))
     yield ""
-    yield from _machines([record for _, _, _, record, _ in judged])
-    for name, question, method, record, rows in judged:
+    if records:
+        yield from _machine(records)
         yield ""
-        yield from _section(name, question, method, record, rows)
-    yield ""
+    for section in sections:
+        yield from _section(section)
+        yield ""
     yield from _peers()
 
 
@@ -93,45 +110,51 @@ def agreement(row: Row, before: Sequence[Row]) -> str:
     return ""
 
 
-def _machines(records: Sequence[Record]) -> Iterator[str]:
+def _machine(records: Sequence[Record]) -> Iterator[str]:
     yield "## Machine and versions"
     yield ""
-    described = {tuple(record.machine.items()) for record in records}
-    if len(described) > 1:
-        yield "The measurements were made on different states; each is listed once."
-        yield ""
-    for one in sorted(described, key=str):
-        yield "| | |"
-        yield "|---|---|"
-        for key, what in one:
-            yield _line(key, str(what))
-        yield ""
+    yield "| | |"
+    yield "|---|---|"
+    for key in dict.fromkeys(key for record in records for key in record.machine):
+        values = dict.fromkeys(str(record.machine.get(key, "?")) for record in records)
+        yield _line(key, "; ".join(values))
+    yield ""
     yield "etcd does not sync to disk; everything runs as processes of one machine on loopback."
+    yield "Where a row holds several values, each measurement names its own operator."
 
 
-def _section(
-    name: str, question: str, method: str, record: Record, rows: Sequence[Row]
-) -> Iterator[str]:
-    yield f"## {name}"
+def _section(section: Section) -> Iterator[str]:
+    yield f"## {section.name}"
     yield ""
-    yield f"**{question}**"
+    yield f"**{section.question}**"
     yield ""
-    yield method
+    yield section.method
     yield ""
+    record = section.record
+    if record is None:
+        yield f"Not measured yet: `python -m bench run {section.name}`."
+        return
     loads = [float(sample["load"]) for sample in record.samples if "load" in sample]
-    beside = ", ".join(record.beside) or "nothing that used more than 5 % of a core"
-    within = f", {number(spread(loads).low)} to {number(spread(loads).high)}" if loads else ""
-    yield (
-        f"Measured {record.began} to {record.ended} UTC. Load of the minute before: "
-        f"{record.load:.2f}; before the single rounds (ours included){within or ': not told'}. "
-        f"Beside it ran: {beside}."
+    yield f"Measured {record.began} to {record.ended} UTC on {record.machine.get('operator', '?')}."
+    yield f"Load of the minute before: {record.load:.2f}" + (
+        f"; before the single rounds, ours included: {min(loads):.2f} to {max(loads):.2f}."
+        if loads
+        else "."
     )
+    beside = ", ".join(record.beside) or "nothing that used more than 5 % of a core"
+    yield f"Beside it ran just before: {beside}."
     yield ""
     yield "| figure | median | range | rounds | target | verdict |"
     yield "|---|---|---|---|---|---|"
-    for row in rows:
-        count = str(row.spread.count)
-        yield _line(row.figure, value(row), extent(row), count, target(row), row.verdict)
+    for row in section.rows:
+        rounds = str(row.spread.count)
+        yield _line(row.figure, value(row), extent(row), rounds, target(row), row.verdict)
+    yield ""
+    yield f"<details><summary>Settings</summary>\n\n{_settings(record)}\n\n</details>"
+
+
+def _settings(record: Record) -> str:
+    return ", ".join(f"{name}: {value}" for name, value in record.settings.items())
 
 
 def _peers() -> Iterator[str]:

@@ -88,8 +88,10 @@ class Seeds:
         part.parent.mkdir(parents=True, exist_ok=True)
         try:
             cluster.save_etcd(part)
+            part.rename(path)
+        except OSError:
             if not path.exists():
-                part.rename(path)
+                raise
         finally:
             shutil.rmtree(part, ignore_errors=True)
         return path

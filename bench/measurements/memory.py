@@ -89,16 +89,16 @@ def judge(samples: Sequence[Sample]) -> list[Row]:
     return rows
 
 
-def _named() -> str:
-    """What is cached, as the operator's own watches tell it."""
+def named() -> str:
+    """What is cached, as the operator's own watches and the functions that cut objects tell it."""
     lines = []
     for watch in bodies.watched_kinds():
-        scope = f"those with `{watch.labels}`" if watch.labels else "all"
-        keep = (watch.keep.__doc__ or watch.keep.__name__) if watch.keep else "whole"
-        keep = keep.partition("\n")[0].strip().rstrip(".")
-        if watch.keep and not watch.keep.__doc__:
-            keep = keep.strip("_").replace("_", " ")
-        lines.append(f"- {watch.kind}: {scope}; kept: {keep}.")
+        scope = f"those with the label `{watch.labels}`" if watch.labels else "all"
+        kept = "whole"
+        if watch.keep:
+            sentence = (watch.keep.__doc__ or watch.keep.__name__.replace("_", " ")).strip()
+            kept = sentence.partition("\n")[0].rpartition(": ")[2].strip(" .")
+        lines.append(f"- {watch.kind}: {scope}; kept: {kept}.")
     return "\n".join(lines)
 
 
@@ -111,7 +111,7 @@ first pass over all handlers; in a cluster of converged handlers, each with Depl
 a running pod, that wrote nothing on that start. MB are 10⁶ bytes, KiB 2¹⁰. A handler's price is the
 slope of the line through all counts. Managed fields are never kept; what is:
 
-{_named()}""",
+{named()}""",
     measure,
     judge,
 )

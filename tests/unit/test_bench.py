@@ -386,7 +386,7 @@ def test_the_page_holds_verdicts_machine_load_and_the_runs_before() -> None:
     record = a_record(beside=["builder 50 %"])
     rows = rest.judge(record.samples)
     other = [replace(row, spread=spread([9.0])) for row in rows]
-    text = report.page([("rest", "question?", "method.", record, rows)], {"rest": other})
+    text = report.page([report.Section("rest", "question?", "method.", record, rows, other)])
     assert text.startswith(report.HEADER)
     assert "| [rest](#rest) | writes | 0 | one round | ≤ 0 | met | **other** (9) |" in text
     assert "builder 50 %" in text
@@ -397,7 +397,7 @@ def test_the_page_holds_verdicts_machine_load_and_the_runs_before() -> None:
 
 def test_the_page_of_a_quick_run_says_that_it_is_no_result() -> None:
     record = a_record(settings={"quick": True})
-    text = report.page([("rest", "q", "m", record, rest.judge(record.samples))], {})
+    text = report.page([report.Section("rest", "q", "m", record, rest.judge(record.samples))])
     assert "`--quick` runs" in text
 
 
@@ -409,10 +409,13 @@ def test_the_command_line_writes_the_page_from_stored_records(tmp_path: Path) ->
     assert page.read_text("utf-8").startswith(report.HEADER)
 
 
-def test_a_report_without_results_says_what_to_do(tmp_path: Path) -> None:
-    done = CliRunner().invoke(cli, ["report", "--results", str(tmp_path)])
-    assert done.exit_code == 1
-    assert "python -m bench run" in done.output
+def test_a_page_without_results_names_every_measurement_and_how_to_make_it(tmp_path: Path) -> None:
+    page = tmp_path / "page.md"
+    done = CliRunner().invoke(cli, ["report", "--results", str(tmp_path), "--output", str(page)])
+    assert done.exit_code == 0, done.output
+    text = page.read_text("utf-8")
+    assert all(f"`python -m bench run {each.name}`" in text for each in ALL)
+    assert "| met" not in text
 
 
 def test_every_measurement_has_a_name_of_its_own_and_is_listed() -> None:
