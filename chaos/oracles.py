@@ -117,6 +117,23 @@ def _allowed(seconds: float) -> int:
     return 10 + math.ceil(2 * math.log2(longest / shortest)) + math.ceil(seconds / (longest / 2))
 
 
+WRITES_IN_TEN_SECONDS = 30
+"""More writes of one object than that are a loop: growing pauses allow fewer, and a rollout too."""
+
+
+def bounded_writes(evidence: Evidence) -> Iterator[str]:
+    """No object is written in a loop, not even where somebody undoes every write."""
+    times: defaultdict[str, list[float]] = defaultdict(list)
+    for entry in sorted(evidence.writes(), key=lambda each: each.at):
+        if entry.resource != "events":
+            times[f"{entry.replica}: {_what(entry)}"].append(entry.at)
+    for what, at in times.items():
+        window = WRITES_IN_TEN_SECONDS
+        busy = [late - early for early, late in zip(at, at[window:], strict=False)]
+        if busy and min(busy) < 10:
+            yield f"{what} {window + 1} times in {min(busy):.1f} s"
+
+
 def _impatience(evidence: Evidence, tries: Iterable[list[Entry]]) -> Iterator[str]:
     for entries in tries:
         for entry, following in itertools.pairwise(entries):
@@ -234,6 +251,7 @@ ORACLES: dict[str, Oracle] = {
     "foreign": foreign,
     "single-writer": single_writer,
     "bounded-retries": bounded_retries,
+    "bounded-writes": bounded_writes,
     "no-secret": no_secret,
     "status-rules": status_rules,
     "health": health,

@@ -7,6 +7,7 @@ of both are points at which every run can be hit.
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from chaos.evidence import Evidence, Reference
@@ -22,9 +23,11 @@ class NoReference(Exception):
     """An undisturbed run is not as it should be; the text says how."""
 
 
-def undisturbed(scenario: str, seed: int, quiet: float = 2.0) -> Plan:
+def undisturbed(scenario: str, seed: int, webhook: str = "") -> Plan:
     """A plan in which nothing goes wrong."""
-    return Plan(group="undisturbed", name=scenario, scenario=scenario, quiet=quiet, seed=seed)
+    return Plan(
+        group="undisturbed", name=scenario, scenario=scenario, webhook=webhook, quiet=1.0, seed=seed
+    )
 
 
 def reference(first: Evidence, second: Evidence) -> Reference:
@@ -57,10 +60,11 @@ def reference(first: Evidence, second: Evidence) -> Reference:
     )
 
 
-def make(cluster: Cluster, scenario: str, folder: Path, source: Path | None = None) -> Reference:
-    """Run a scenario undisturbed, twice. Raises NoReference."""
+def make(cluster: Cluster, scenario: str, folder: Path, webhook: str = "") -> Reference:
+    """Run a scenario undisturbed, twice at once. Raises NoReference."""
     runs = [
-        Run(cluster, undisturbed(scenario, seed), folder / f"{scenario}-{seed}", source=source)
+        Run(cluster, undisturbed(scenario, seed, webhook), folder / f"{scenario}-{seed}")
         for seed in (1, 2)
     ]
-    return reference(*(run.execute() for run in runs))
+    with ThreadPoolExecutor(2) as threads:
+        return reference(*threads.map(Run.execute, runs))

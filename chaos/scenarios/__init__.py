@@ -5,6 +5,10 @@ from __future__ import annotations
 from chaos.scenario import Scenario
 from chaos.scenarios import handler
 
-SCENARIOS: dict[str, Scenario] = {
-    each.name: each for each in (handler.LIFE, handler.THREE, handler.UPGRADE)
-}
+HANDLER = (handler.LIFE, handler.THREE, handler.UPGRADE)
+HANDLER_WITH_WEBHOOK = (handler.MIRRORED, handler.CONTESTED)
+
+CRASHED: tuple[str, ...] = tuple(each.name for each in HANDLER)
+"""The scenarios whose every write is a crash point."""
+
+SCENARIOS: dict[str, Scenario] = {each.name: each for each in HANDLER + HANDLER_WITH_WEBHOOK}

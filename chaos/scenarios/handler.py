@@ -250,3 +250,47 @@ UPGRADE = Scenario(
     ),
     prepare=lambda s: s.release("previous"),
 )
+
+
+MIRRORED = Scenario(
+    "mirrored",
+    (
+        Step(
+            "create",
+            lambda s: s.handler("web", **WEB),
+            lambda s: _replicas(s, "web", 1) and _image(s) == f"mirror.local/{WEB['image']}",
+        ),
+        Step(
+            "bump",
+            lambda s: s.handler("web", **BUMPED),
+            lambda s: s.is_ready("web") and _image(s) == f"mirror.local/{BUMPED['image']}",
+        ),
+        Step("drift", _set_image, lambda s: _is_mirrored_again(s) and _replicas(s, "web", 1)),
+        Step(
+            "delete", lambda s: s.objects.delete("gatihandlers", "web"), lambda s: _gone(s, "web")
+        ),
+    ),
+)
+"""Under an admission webhook that sends every image through a mirror."""
+
+
+def _is_mirrored_again(stage: Stage) -> bool:
+    return _image(stage) == f"mirror.local/{BUMPED['image']}"
+
+
+CONTESTED = Scenario(
+    "contested",
+    (
+        Step(
+            "create",
+            lambda s: s.handler("web", **WEB),
+            lambda s: _reason(s, "web", "Contested") != "",
+        ),
+        Step("go-on", lambda _s: None, lambda _s: True),
+        Step(
+            "delete", lambda s: s.objects.delete("gatihandlers", "web"), lambda s: _gone(s, "web")
+        ),
+    ),
+    resources=(),
+)
+"""Under an admission webhook that changes what the operator wants, each time to something else."""

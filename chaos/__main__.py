@@ -1,0 +1,143 @@
+"""The command of the fault rig: run everything, a part, one plan again, or the mutations."""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+import click
+
+from chaos import plan as plans
+from chaos.mutations import MUTATIONS
+from chaos.mutations import run as run_mutations
+from chaos.pool import Pool, Result
+from chaos.references import NoReference
+from chaos.report import failures, summary
+from chaos.scenarios import SCENARIOS
+from chaos.suite import Scale, Suite
+from devcluster.errors import DevclusterError
+
+WORKERS = 3 * (os.cpu_count() or 2)
+"""A plan mostly waits; three for each core keep the cores busy and the machine usable."""
+
+
+class Progress:
+    """One line for each stage, and one that tells how far it is; also in a log file."""
+
+    def __init__(self, total: int = 0) -> None:
+        self.total = total
+        self.done = 0
+        self.failed = 0
+        self.began = time.monotonic()
+        self.spoken = 0.0
+
+    def line(self, text: str) -> None:
+        """Say something at once."""
+        print(f"{self._elapsed()}  {text}", flush=True)
+
+    def result(self, result: Result) -> None:
+        """Count a result; say so when it failed, at the end, and every five seconds."""
+        self.done += 1
+        if result.findings:
+            self.failed += 1
+            self.line(f"FAILED {result.plan}: {result.findings[0]}"[:300])
+        now = time.monotonic()
+        if now - self.spoken > 5 or self.done == self.total:
+            self.spoken = now
+            self.line(f"{self.done} of {self.total} plans, {self.failed} failed; {result.plan}")
+
+    def _elapsed(self) -> str:
+        seconds = int(time.monotonic() - self.began)
+        return f"{seconds // 60:3}m{seconds % 60:02}s"
+
+
+@click.group()
+def main() -> None:
+    """Break everything around the operator, and see that it does not mind."""
+
+
+@main.command()
+@click.option("--only", multiple=True, metavar="GROUP", help="groups that begin with this word")
+@click.option("--workers", default=WORKERS, show_default=True, help="plans at once")
+@click.option("--silence", default=Scale.silence, show_default=True, help="seconds of group quiet")
+@click.option("--seeds", default=Scale.seeds, show_default=True, help="random plans")
+@click.option("--calm", default=Scale.calm, show_default=True, help="undisturbed runs")
+@click.option("--mutations/--no-mutations", default=None, help="prove the rig too; not with --only")
+def run(
+    only: Sequence[str],
+    workers: int,
+    silence: float,
+    seeds: int,
+    calm: int,
+    mutations: bool | None,
+) -> None:
+    """Run every plan (or some groups), then the mutations; ends with 1 where anything failed."""
+    progress = Progress()
+    with Suite(told=progress.line, scale=Scale(silence, calm, seeds)) as suite:
+        chosen = list(suite.plans(only))
+        progress.total = len(chosen)
+        progress.line(f"{len(chosen)} plans, {workers} at once")
+        results = suite.run(chosen, Pool(workers, progress.result))
+        text = list(summary(results, suite.references.values()))
+        wrong = any(result.findings for result in results)
+        wrong |= any(line.startswith("FEWER") for line in text)
+        if mutations if mutations is not None else not only:
+            lines, missed = run_mutations(suite, MUTATIONS, workers, progress.line)
+            text += ["", *lines]
+            wrong |= bool(missed)
+        text.append(f"\n{len(results)} plans in {progress._elapsed().strip()}")  # noqa: SLF001
+        report = "\n".join(text)
+        (suite.folder / "summary.txt").write_text(report + "\n", "utf-8")
+    print(f"\n{report}")
+    sys.exit(1 if wrong else 0)
+
+
+@main.command()
+@click.argument("files", nargs=-1, required=True, type=click.Path(exists=True, path_type=Path))
+def replay(files: Sequence[Path]) -> None:
+    """Run plans from their files again; keeps logs and traces."""
+    try:
+        chosen = [plans.load(file) for file in files]
+    except ValueError as error:
+        raise click.ClickException(str(error)) from None
+    progress = Progress(len(chosen))
+    with Suite(folder=Suite.folder.with_name("chaos-replay"), told=progress.line) as suite:
+        results = suite.run(chosen, Pool(1, progress.result))
+    for line in failures(results):
+        print(line)
+    sys.exit(1 if any(result.findings for result in results) else 0)
+
+
+@main.command()
+@click.argument("names", nargs=-1)
+@click.option("--workers", default=WORKERS, show_default=True, help="plans at once")
+def mutations(names: Sequence[str], workers: int) -> None:
+    """Show that the rig finds bugs: each mutation of the operator must be caught."""
+    unknown = set(names) - {each.name for each in MUTATIONS}
+    if unknown:
+        raise click.ClickException(f"no such mutations: {', '.join(sorted(unknown))}")
+    progress = Progress()
+    chosen = [each for each in MUTATIONS if not names or each.name in names]
+    with Suite(folder=Suite.folder.with_name("chaos-mutations"), told=progress.line) as suite:
+        lines, missed = run_mutations(suite, chosen, workers, progress.line)
+    print("\n" + "\n".join(lines))
+    sys.exit(1 if missed else 0)
+
+
+@main.command("list")
+def list_() -> None:
+    """The scenarios with their steps, and the mutations."""
+    for scenario in SCENARIOS.values():
+        print(f"{scenario.name}: {', '.join(step.name for step in scenario.steps)}")
+    for mutation in MUTATIONS:
+        print(f"mutation {mutation.name}: {mutation.what}")
+
+
+if __name__ == "__main__":
+    try:
+        main()
+    except (NoReference, DevclusterError) as error:
+        sys.exit(f"error: {error}")

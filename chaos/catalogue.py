@@ -1,0 +1,299 @@
+"""Every plan of the rig beside the crash points: which fault, where, in which scenario.
+
+One function for each group; the F numbers are those of docs/chaos.md. A new kind's scenario gets
+the faults of requests and watches by being named in ``SUBJECTS``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from chaos.plan import Disturbance, Plan, random_plan
+from chaos.proxy.rules import Rule
+
+
+@dataclass(frozen=True)
+class Subject:
+    """Where the faults of requests and watches are put: a scenario, a step in which its objects
+    are written, which those are, and the resource whose status the operator writes.
+    """
+
+    scenario: str
+    step: str
+    written: tuple[str, ...]
+    parent: str
+
+
+SUBJECTS: tuple[Subject, ...] = (
+    Subject("handler-life", "scale", ("deployments", "poddisruptionbudgets"), "gatihandlers"),
+)
+
+PAGE = "<html><body><h1>502 Bad Gateway</h1></body></html>"
+BUSY = "Too many requests, please try again later.\n"
+
+
+def undisturbed(scenarios: Sequence[str], seconds: float) -> Iterator[Plan]:
+    """Each scenario once with nothing wrong and a long silence at its end (O3)."""
+    for scenario in scenarios:
+        yield Plan(group="quiet", name=scenario, scenario=scenario, quiet=seconds)
+
+
+def calm(scenarios: Sequence[str], runs: int) -> Iterator[Plan]:
+    """Undisturbed runs that must raise no alarm: what the rig reports must be true."""
+    for number in range(runs):
+        scenario = scenarios[number % len(scenarios)]
+        yield Plan(group="calm", name=f"run {number}", scenario=scenario, quiet=2.0, seed=number)
+
+
+def request_faults(subject: Subject) -> Iterator[Plan]:
+    """F15 to F19, and F06: what can become of one write, of each kind that a step writes."""
+    targets = [(resource, "") for resource in subject.written] + [(subject.parent, "status")]
+    for resource, subresource in targets:
+        for rule in _write_faults(resource, subresource):
+            path = f"{resource}/{subresource}".rstrip("/")
+            what = " ".join(str(each) for each in (rule.code or "", rule.note) if each)
+            yield Plan(
+                group="requests",
+                name=f"{path}: {rule.phase} {rule.fault} {what}".strip(),
+                scenario=subject.scenario,
+                rules=(rule,),
+                at=subject.step,
+            )
+    for code in (500, 503):
+        rule = Rule(verb="get", phase="before", fault="respond", code=code)
+        # The step in which a name that the cache does not show is looked up.
+        yield Plan(
+            group="requests",
+            name=f"get: {code}",
+            scenario=subject.scenario,
+            rules=(rule,),
+            strikes=False,
+        )
+
+
+def _write_faults(resource: str, subresource: str) -> Iterator[Rule]:
+    def rule(**fields: object) -> Rule:
+        return Rule(verb="write", resource=resource, subresource=subresource, **fields)  # type: ignore[arg-type]
+
+    yield rule(phase="before", fault="drop")
+    yield rule(phase="before", fault="delay", seconds=3.0)
+    yield rule(phase="before", fault="respond", code=409)
+    yield rule(phase="before", fault="respond", code=409, count=3, note="three times")
+    yield rule(phase="before", fault="respond", code=429, retry_after=2.0, note="Retry-After")
+    yield rule(phase="before", fault="respond", code=429, text=BUSY, note="text, no header")
+    yield rule(phase="before", fault="respond", code=500, count=3, note="three times")
+    yield rule(phase="before", fault="respond", code=502, text=PAGE, note="HTML")
+    yield rule(phase="before", fault="respond", code=503, text="", note="once")
+    yield rule(phase="before", fault="late", seconds=2.0, note="504, committed later")
+    yield rule(phase="before", fault="hang", seconds=4.0, note="half-open, then reset")
+    yield rule(phase="committed", fault="drop")
+    yield rule(phase="committed", fault="truncate")
+    yield rule(phase="committed", fault="delay", seconds=3.0)
+    yield rule(phase="committed", fault="respond", code=504)
+    yield rule(phase="committed", fault="respond", code=500)
+    yield rule(phase="committed", fault="duplicate")
+    yield rule(phase="committed", fault="replay", seconds=1.5)
+
+
+def watch_faults(subject: Subject) -> Iterator[Plan]:
+    """F01 to F13: what can become of one frame, and of the request that opens a watch."""
+    for resource in (subject.parent, subject.written[0]):
+        for rule in _frame_faults(resource):
+            yield Plan(
+                group="watches",
+                name=f"{resource}: {rule.fault} {rule.code or ''} {rule.note}".strip(),
+                scenario=subject.scenario,
+                rules=(rule,),
+                at=subject.step,
+            )
+        for rule in _opening_faults(resource):
+            yield Plan(
+                group="watches",
+                name=f"{resource}: opened, {rule.fault} {rule.code or ''} {rule.note}".strip(),
+                scenario=subject.scenario,
+                rules=(rule,),
+            )
+    # A cut makes the watch resume; what meets the resumed one is another matter than the first.
+    for code in (410, 500):
+        yield Plan(
+            group="watches",
+            name=f"{subject.parent}: cut, then {code} at the resume",
+            scenario=subject.scenario,
+            rules=(
+                Rule(verb="watch", resource=subject.parent, phase="stream", fault="cut"),
+                Rule(
+                    verb="watch",
+                    resource=subject.parent,
+                    phase="before",
+                    fault="respond",
+                    code=code,
+                    first=2,
+                ),
+            ),
+        )
+
+
+def _frame_faults(resource: str) -> Iterator[Rule]:
+    def rule(**fields: object) -> Rule:
+        return Rule(verb="watch", resource=resource, phase="stream", **fields)  # type: ignore[arg-type]
+
+    yield rule(fault="cut")
+    yield rule(fault="reset")
+    yield rule(fault="truncate")
+    yield rule(fault="duplicate")
+    yield rule(fault="replay")
+    yield rule(fault="delay", seconds=4.0, note="an old view")
+    yield rule(fault="gone", note="410 as a frame")
+    yield rule(fault="gone", count=4, note="410 again and again")
+    yield rule(fault="error", code=500)
+    yield rule(fault="silence", seconds=6.0, note="half-open, then reset")
+
+
+def _opening_faults(resource: str) -> Iterator[Rule]:
+    def rule(**fields: object) -> Rule:
+        return Rule(verb="watch", resource=resource, **fields)  # type: ignore[arg-type]
+
+    yield rule(phase="before", fault="respond", code=410)
+    yield rule(phase="before", fault="respond", code=429, text=BUSY)
+    yield rule(phase="before", fault="respond", code=503, text=PAGE)
+    yield rule(phase="stream", fault="swallow", frame="INITIAL-END", note="the end of the list")
+    yield rule(phase="stream", fault="cut", frame="INITIAL-END", note="before the end of the list")
+
+
+def half_open(subject: Subject) -> Iterator[Plan]:
+    """F02: a watch that is silent for ever is noticed without any help (quiet limit: 90 s)."""
+    yield Plan(
+        group="half-open",
+        name=f"{subject.parent}: silence for ever",
+        scenario=subject.scenario,
+        at=subject.step,
+        rules=(Rule(verb="watch", resource=subject.parent, phase="stream", fault="silence"),),
+        patience=200.0,
+    )
+    yield Plan(
+        group="half-open",
+        name=f"{subject.written[0]}: a write that is never answered",
+        scenario=subject.scenario,
+        at=subject.step,
+        rules=(Rule(verb="write", resource=subject.written[0], phase="committed", fault="hang"),),
+        patience=120.0,
+    )
+
+
+def connection_faults(subject: Subject) -> Iterator[Plan]:
+    """F01, F17, F20, F21: all connections, the token, the certificate."""
+    for action, seconds in (
+        ("cut", 3.0),
+        ("refuse", 3.0),
+        ("silence", 5.0),
+        ("rotate-certificate", 0.0),
+        ("rotate-token", 0.0),
+    ):
+        yield Plan(
+            group="connections",
+            name=action,
+            scenario=subject.scenario,
+            disturbances=(Disturbance(at=subject.step, action=action, seconds=seconds),),
+        )
+
+
+def process_faults(subject: Subject) -> Iterator[Plan]:
+    """F28, F29, F35 with one replica: it stands still, its loop is blocked, its clock jumps."""
+    for action, seconds in (
+        ("freeze-leader", 5.0),
+        ("block-loop", 4.0),
+        ("jump-clock", 3600.0),
+        ("kill-leader", 1.0),
+        ("stop-leader", 1.0),
+    ):
+        yield Plan(
+            group="processes",
+            name=action,
+            scenario=subject.scenario,
+            disturbances=(Disturbance(at=subject.step, action=action, seconds=seconds),),
+        )
+
+
+LEASE_OFFSETS = tuple(0.5 * number for number in range(1, 13))
+"""How long the leader's Lease requests hang, in seconds, around a lease of 3 and a renewal
+deadline of 2: healed before anybody noticed, between the two, and long after."""
+
+
+def leader_faults(subject: Subject) -> Iterator[Plan]:
+    """F27 to F29 with two replicas: at most one writes, whatever becomes of the Lease."""
+
+    def plan(name: str, action: str, seconds: float, **fields: object) -> Plan:
+        disturbance = Disturbance(at=subject.step, action=action, seconds=seconds)
+        return Plan(
+            group="leader",
+            name=name,
+            scenario=subject.scenario,
+            replicas=2,
+            disturbances=(disturbance,),
+            **fields,  # type: ignore[arg-type]
+        )
+
+    for seconds in LEASE_OFFSETS:
+        yield plan(f"cut-lease for {seconds:g} s", "cut-lease", seconds)
+    yield plan("cut-lease at 15/10/2", "cut-lease", 17.0, timing=(15.0, 10.0, 2.0), patience=90.0)
+    yield plan("lose-lease-answers", "lose-lease-answers", 4.0)
+    yield plan("cut-all-but-lease", "cut-all-but-lease", 4.0)
+    yield plan("freeze-leader for less than a lease", "freeze-leader", 1.0)
+    yield plan("freeze-leader for more than a lease", "freeze-leader", 6.0)
+    yield plan("block-loop", "block-loop", 5.0)
+    yield plan("jump-clock", "jump-clock", 3600.0)
+    yield plan("kill-leader", "kill-leader", 2.0)
+    yield plan("stop-leader", "stop-leader", 2.0)
+    yield plan("delete-lease", "delete-lease", 0.0)
+    yield plan("usurp-lease", "usurp-lease", 0.0)
+
+
+def control_plane_faults(subject: Subject) -> Iterator[Plan]:
+    """F03, F11, F13, F23: plans that break the control plane and have one of their own."""
+    steps = (
+        (subject.step, "lose-service") if subject.scenario == "handler-life" else (subject.step,)
+    )
+    for action, seconds in (
+        ("kill-apiserver", 1.0),
+        ("freeze-apiserver", 6.0),
+        ("freeze-etcd", 6.0),
+        ("compact", 0.0),
+        ("no-controller-manager", 5.0),
+        ("switch-apiserver", 4.0),
+        ("stale-apiserver", 5.0),
+    ):
+        for step in steps:
+            yield Plan(
+                group="control-plane",
+                name=f"{action} in {step}",
+                scenario=subject.scenario,
+                disturbances=(Disturbance(at=step, action=action, seconds=seconds),),
+                exclusive=True,
+                patience=120.0,
+            )
+
+
+def webhook_faults() -> Iterator[Plan]:
+    """F22: an admission webhook that rewrites images, and one that never agrees with itself."""
+    yield Plan(
+        group="webhooks",
+        name="rewrites images",
+        scenario="mirrored",
+        webhook="rewrite-image",
+    )
+    yield Plan(
+        group="webhooks",
+        name="never agrees with itself",
+        scenario="contested",
+        webhook="never-agrees",
+        waived={
+            "quiescence": "the webhook undoes every repair; how often is bounded-writes' affair"
+        },
+    )
+
+
+def random_faults(scenarios: Sequence[str], seeds: int) -> Iterator[Plan]:
+    """Two to four faults at once, wherever the seed puts them."""
+    for number in range(seeds):
+        yield random_plan(number, scenarios[number % len(scenarios)])

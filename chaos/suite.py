@@ -1,0 +1,119 @@
+"""The whole rig: control planes, references, all plans, one summary.
+
+What is run is decided here and only here; how one plan runs is the runner's affair.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import shutil
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Self
+
+import devcluster
+from chaos import catalogue, references
+from chaos.crash_points import crash_plans
+from chaos.evidence import Reference
+from chaos.plan import Plan
+from chaos.pool import Job, Pool, Result
+from chaos.scenarios import CRASHED
+from devcluster import Cluster
+from harness.operator_process import install
+
+ROOT = Path(__file__).parents[1]
+OUTPUT = ROOT / "build" / "chaos"
+
+
+@dataclass(frozen=True)
+class Scale:
+    """How much of everything: seconds of silence, calm runs, random seeds."""
+
+    silence: float = 120.0
+    calm: int = 20
+    seeds: int = 24
+
+
+@dataclass
+class Suite:
+    """Control planes and references, made when they are needed and kept until ``close``.
+
+    ``told`` gets a line for each stage. ``folder`` is emptied at the beginning.
+    """
+
+    folder: Path = OUTPUT
+    told: Callable[[str], None] = lambda _line: None
+    scale: Scale = Scale()
+    references: dict[tuple[str, str], Reference] = field(default_factory=dict)
+    _stack: contextlib.ExitStack = field(default_factory=contextlib.ExitStack)
+    _clusters: dict[bool, Cluster] = field(default_factory=dict)
+
+    def __enter__(self) -> Self:
+        shutil.rmtree(self.folder, ignore_errors=True)
+        self.folder.mkdir(parents=True)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stack.close()
+
+    def cluster(self, *, exclusive: bool = False) -> Cluster:
+        """The control plane that plans share, or the one of those that break theirs."""
+        if exclusive not in self._clusters:
+            self.told("starting a control plane" + (" to break" if exclusive else ""))
+            cluster = self._stack.enter_context(devcluster.start())
+            install(cluster)
+            # Its garbage collector looks for new kinds twice a minute, and at its start.
+            cluster.restart("kube-controller-manager")
+            self._clusters[exclusive] = cluster
+        return self._clusters[exclusive]
+
+    def reference(self, scenario: str, webhook: str = "") -> Reference:
+        """The undisturbed runs of a scenario; run at the first call. Raises NoReference."""
+        key = (scenario, webhook)
+        if key not in self.references:
+            self.told(f"undisturbed: {scenario} {webhook}".rstrip())
+            made = references.make(self.cluster(), scenario, self.folder / "undisturbed", webhook)
+            self.references[key] = made
+        return self.references[key]
+
+    def plans(self, groups: Sequence[str] = ()) -> Iterator[Plan]:
+        """All plans, or those of groups that begin with one of the given words."""
+        for plan in self._all(groups):
+            if not groups or plan.group.startswith(tuple(groups)):
+                yield plan
+
+    def _all(self, groups: Sequence[str]) -> Iterator[Plan]:
+        yield from catalogue.undisturbed(CRASHED, self.scale.silence)
+        if not groups or any(group.startswith("crash") for group in groups):
+            # Interleaved, so that the shares of the scenarios grow alike.
+            each = [crash_plans(self.reference(scenario)) for scenario in CRASHED]
+            for row in itertools.zip_longest(*each):
+                yield from (plan for plan in row if plan is not None)
+        for subject in catalogue.SUBJECTS:
+            yield from catalogue.half_open(subject)
+            yield from catalogue.control_plane_faults(subject)
+            yield from catalogue.leader_faults(subject)
+            yield from catalogue.request_faults(subject)
+            yield from catalogue.watch_faults(subject)
+            yield from catalogue.connection_faults(subject)
+            yield from catalogue.process_faults(subject)
+        yield from catalogue.webhook_faults()
+        yield from catalogue.random_faults(CRASHED, self.scale.seeds)
+        yield from catalogue.calm(CRASHED, self.scale.calm)
+
+    def run(self, plans: Sequence[Plan], pool: Pool, *, source: Path | None = None) -> list[Result]:
+        """Run plans; those that want a control plane of their own go beside the others."""
+        jobs = [self._job(plan, source) for plan in plans]
+        alone = [job for job in jobs if job.plan.exclusive]
+        return pool.run([job for job in jobs if not job.plan.exclusive], alone)
+
+    def _job(self, plan: Plan, source: Path | None) -> Job:
+        return Job(
+            plan=plan,
+            cluster=self.cluster(exclusive=plan.exclusive).name,
+            folder=self.folder / "runs",
+            reference=self.reference(plan.scenario, plan.webhook),
+            source=source,
+        )
