@@ -34,6 +34,7 @@ class WorkQueue(Generic[K]):
         self._timers: dict[K, asyncio.TimerHandle] = {}
         self._failures: dict[K, int] = {}
         self._failing_since: dict[K, float] = {}
+        self._not_before: dict[K, float] = {}
         self._waiting: deque[asyncio.Future[None]] = deque()
         self._closed = False
 
@@ -56,9 +57,18 @@ class WorkQueue(Generic[K]):
         return len(self._failures)
 
     def add(self, key: K) -> None:
-        """Work on the key as soon as a worker is free; adding twice is adding once."""
+        """Work on the key as soon as a worker is free; adding twice is adding once.
+
+        While the server asked not to be asked again (``retry``), that is when this time is over.
+        """
         if self._closed or key in self._dirty:
             return
+        if key in self._not_before:
+            wait = self._not_before[key] - asyncio.get_running_loop().time()
+            if wait > 0:
+                self.add_after(key, wait)
+                return
+            del self._not_before[key]
         self._dirty.add(key)
         if key not in self._active:
             self._ready.append(key)
@@ -80,12 +90,19 @@ class WorkQueue(Generic[K]):
         self._timers[key] = loop.call_later(seconds, self._due, key)
 
     def retry(self, key: K, at_least: float = 0.0) -> float:
-        """Add the key after its backoff, and not before ``at_least`` seconds; returns the delay."""
+        """Add the key after its backoff; returns the delay.
+
+        ``at_least`` seconds is what the server asked for: nothing else that adds the key, and no
+        ``forget``, makes it earlier than that.
+        """
         failures = self._failures.get(key, 0)
         self._failures[key] = failures + 1
         self._failing_since.setdefault(key, asyncio.get_running_loop().time())
         delay: float = min(self._base * 2 ** min(failures, 32), self._limit)
         delay = max(delay * self._random.uniform(0.5, 1.0), at_least)
+        if at_least > 0:
+            self._not_before[key] = asyncio.get_running_loop().time() + at_least
+            self._dirty.discard(key)  # the timer brings what was added while it was worked on
         self.add_after(key, delay)
         return delay
 
@@ -104,6 +121,7 @@ class WorkQueue(Generic[K]):
     def drop(self, key: K) -> None:
         """Nothing is to be remembered of the key: its object is gone."""
         self.forget(key)
+        self._not_before.pop(key, None)
         timer = self._timers.pop(key, None)
         if timer is not None:
             timer.cancel()

@@ -86,6 +86,30 @@ async def test_the_servers_retry_after_is_obeyed():
     assert queue.retry("a", at_least=17) >= 17
 
 
+@pytest.mark.parametrize("when", ["during the pass", "after it"])
+async def test_nothing_that_happens_makes_a_key_earlier_than_the_server_asked(when: str):
+    loop = asyncio.get_running_loop()
+    queue: WorkQueue[str] = WorkQueue(base=0.2)
+    queue.add("a")
+    key = await queue.get()
+    if when == "during the pass":
+        queue.add(key)
+    queue.retry(key, at_least=2.0)
+    asked = loop.time()
+    queue.done(key)
+    queue.add_after(key, 0.5)
+    if when == "after it":
+        queue.forget(key)  # a user's edit ends the backoff, but not what the server asked for
+        queue.add(key)
+    assert await queue.get() == "a"
+    assert loop.time() - asked >= 2.0 - 1e-6
+    queue.done(key)
+    queue.add(key)
+    before = loop.time()
+    assert await queue.get() == "a"
+    assert loop.time() == before
+
+
 async def test_a_dropped_key_does_not_come_back():
     queue: WorkQueue[str] = WorkQueue()
     queue.add_after("a", 5)
