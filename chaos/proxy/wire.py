@@ -12,7 +12,7 @@ import socket
 import ssl
 import struct
 import time
-from collections.abc import AsyncIterator, Callable, Coroutine
+from collections.abc import AsyncIterator, Callable
 from typing import NamedTuple, cast
 
 import h11
@@ -226,7 +226,7 @@ async def accept(
 
     ``connection`` is ours to close from here on.
     """
-    shake = asyncio.get_running_loop().connect_accepted_socket(
+    shaken = asyncio.get_running_loop().connect_accepted_socket(
         lambda: _Protocol(lost),
         connection,
         ssl=context,
@@ -234,7 +234,7 @@ async def accept(
         ssl_shutdown_timeout=_CLOSE_SECONDS,
     )
     try:
-        transport, protocol = await _handshake(connection, shake)
+        transport, protocol = await shaken
     except OSError as error:
         raise ClientGone from error
     return Peer(h11.SERVER, ClientGone, transport, protocol)
@@ -255,7 +255,7 @@ async def connect(target: Target, lost: Callable[[], None]) -> Peer:
         except BaseException:
             connection.close()
             raise
-        shake = loop.create_connection(
+        shaken = loop.create_connection(
             lambda: _Protocol(lost),
             sock=connection,
             server_hostname=target.host,
@@ -263,32 +263,7 @@ async def connect(target: Target, lost: Callable[[], None]) -> Peer:
             ssl_handshake_timeout=_CONNECT_SECONDS,
             ssl_shutdown_timeout=_CLOSE_SECONDS,
         )
-        transport, protocol = await _handshake(connection, shake)
+        transport, protocol = await shaken
     except OSError as error:  # a TimeoutError is one
         raise ServerRefused from error
     return Peer(h11.CLIENT, ServerGone, transport, protocol)
-
-
-_Made = tuple[asyncio.Transport, _Protocol]
-
-
-async def _handshake(connection: socket.socket, shake: Coroutine[None, None, _Made]) -> _Made:
-    """Wait for a handshake on ``connection``, which is closed if that fails or is given up.
-
-    asyncio leaves a connection open for ever whose handshake is cancelled before its first byte;
-    so it is made to fail instead.
-    """
-    work = asyncio.ensure_future(shake)
-    try:
-        return await asyncio.shield(work)
-    except asyncio.CancelledError:
-        with contextlib.suppress(OSError):
-            connection.shutdown(socket.SHUT_RDWR)
-        work.add_done_callback(_abandon)
-        await asyncio.wait({work})
-        raise
-
-
-def _abandon(work: asyncio.Future[_Made]) -> None:
-    if not work.cancelled() and not work.exception():
-        work.result()[0].abort()

@@ -17,6 +17,7 @@ import pytest
 import trustme
 from aiohttp import web
 
+from chaos.proxy import wire
 from chaos.proxy.rules import Rule
 from chaos.proxy.server import FaultProxy
 from unit.loopback import Server, frame
@@ -672,6 +673,17 @@ async def test_swallowed_until_released(proxy, stub, client):
     assert stub.writes == ["POST"]
 
 
+async def test_an_answer_that_comes_while_nothing_passes_waits(proxy, stub, client):
+    proxy.add(committed("delay", seconds=0.1))
+    work = asyncio.create_task(create(client))
+    await until(lambda: proxy.hits(0))
+    proxy.swallow()
+    await silent(asyncio.shield(work))
+    assert stub.writes == ["POST"]
+    proxy.release()
+    assert (await work)[0] == 201
+
+
 async def test_a_new_certificate_needs_the_new_authority(proxy):
     async with session(proxy) as unused, raw(proxy) as peer:
         old = proxy.authority.read_bytes()
@@ -766,6 +778,19 @@ async def test_connections_that_end_in_their_handshake_leave_nothing_open(proxy,
     proxy.close()
     last.close()
     gc.collect()  # what was left open would warn
+
+
+@pytest.mark.parametrize("turns", range(1, 8))
+async def test_a_handshake_that_is_given_up_closes_its_connection(stub, turns):
+    ours, theirs = socket.socketpair()
+    ours.setblocking(False)
+    with theirs:
+        work = asyncio.create_task(wire.accept(ours, stub.context, lambda: None))
+        for _ in range(turns):
+            await asyncio.sleep(0)
+        work.cancel()
+        await asyncio.wait({work})
+        await until(lambda: ours.fileno() == -1)
 
 
 async def test_clients_that_leave_while_the_server_is_reached_leave_nothing_open(proxy, stub):
