@@ -6,7 +6,7 @@ too. Whoever needs the API takes an ``Api``, never a client: this is the one sea
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from typing import Any, Literal, NamedTuple, Protocol
 
 from reconciler.model import Kind, Object
@@ -75,6 +75,15 @@ class Api(Protocol):
         self, kind: Kind, namespace: str | None = None, *, labels: str = "", fields: str = ""
     ) -> Listing:
         """All objects, in pages, of a namespace or (None) of all; never resourceVersion=0."""
+
+    async def pages(
+        self, kind: Kind, namespace: str | None = None, *, labels: str = "", fields: str = ""
+    ) -> AsyncGenerator[Listing, None]:
+        """The same page by page, for whom all at once are too many.
+
+        ApiError 410 tells that the rest is lost, and that what came belongs to no list.
+        """
+        yield await self.list(kind, namespace, labels=labels, fields=fields)
 
     def watch(
         self,

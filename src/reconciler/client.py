@@ -90,12 +90,14 @@ class Client(Api):
     async def list(
         self, kind: Kind, namespace: str | None = None, *, labels: str = "", fields: str = ""
     ) -> Listing:
-        query = _selectors(labels, fields)
         try:
             async with asyncio.timeout(self._list_deadline):
                 for _ in range(_LIST_RESTARTS):
+                    items: list[Object] = []
                     try:
-                        return await self._pages(kind, path_of(kind, namespace), query)
+                        async for page in self.pages(kind, namespace, labels=labels, fields=fields):
+                            items += page.items
+                        return page._replace(items=items)
                     except ApiError as error:
                         # The continue token expired: later pages would belong to another list.
                         if error.code != 410:
@@ -104,18 +106,21 @@ class Client(Api):
             raise Unreachable(f"list {kind.resource}: not done in time") from None
         raise ApiError(410, "Expired", f"list {kind.resource}: its pages expire before the last")
 
-    async def _pages(self, kind: Kind, path: str, query: dict[str, str]) -> Listing:
-        items: list[Object] = []
-        query = {**query, "limit": str(PAGE)}
+    async def pages(
+        self, kind: Kind, namespace: str | None = None, *, labels: str = "", fields: str = ""
+    ) -> AsyncGenerator[Listing, None]:
+        path = path_of(kind, namespace)
+        query = _selectors(labels, fields) | {"limit": str(PAGE)}
         while True:
             page = _object(await self._read("list", kind, path, query))
-            for item in page.get("items") or ():
+            items = page.get("items") or []
+            for item in items:
                 # Lists of built-in kinds leave these out of their items.
                 item.setdefault("apiVersion", kind.api_version)
                 item.setdefault("kind", kind.kind)
-                items.append(item)
+            yield Listing(items, page["metadata"].get("resourceVersion", ""))
             if not (more := page["metadata"].get("continue")):
-                return Listing(items, page["metadata"].get("resourceVersion", ""))
+                return
             query["continue"] = more
 
     async def watch(

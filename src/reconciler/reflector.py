@@ -190,10 +190,14 @@ class Reflector:
             await self._take_over(*await self._list())
 
     async def _list(self) -> tuple[dict[NamespacedName, Held], str]:
-        listing = await self._api.list(
-            self._kind, self.namespace, labels=self.store.watch.labels, fields=self._fields
-        )
-        return self.store.cut(listing.items), listing.resource_version
+        present: dict[NamespacedName, Held] = {}
+        version = ""
+        labels = self.store.watch.labels
+        pages = self._api.pages(self._kind, self.namespace, labels=labels, fields=self._fields)
+        async for page in pages:
+            present |= self.store.cut(page.items)
+            version = page.resource_version
+        return present, version
 
     async def _take_over(self, present: dict[NamespacedName, Held], version: str) -> None:
         """A list from before what we saw means a restored backup, if a second one says the same."""

@@ -149,6 +149,13 @@ async def test_an_expired_page_starts_the_list_again(server, connect):
     assert "continue" not in server.requests[2].query
 
 
+async def test_pages_are_handed_out_one_by_one(server, connect):
+    server.answer = paged(("ab", "t"), ("c", ""))
+    pages = connect().pages(POD)
+    found = [(len(server.requests), len(page.items), page.resource_version) async for page in pages]
+    assert found == [(1, 2, "9"), (2, 1, "9")]
+
+
 async def test_pages_that_always_expire_are_given_up(server, connect):
     server.answer = paged(410)
     with pytest.raises(ApiError) as caught:
