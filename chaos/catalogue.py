@@ -274,6 +274,36 @@ def control_plane_faults(subject: Subject) -> Iterator[Plan]:
             )
 
 
+def races() -> Iterator[Plan]:
+    """F18, F31: a write that arrives when its object is gone, or is another's by now."""
+    yield Plan(
+        group="races",
+        name="an apply arrives after its object is gone",
+        scenario="edited-and-deleted",
+        at="edit-and-delete",
+        rules=(LATE_APPLY,),
+    )
+    yield Plan(
+        group="races",
+        name="a delete arrives when the name is another's",
+        scenario="autoscaler-taken-over",
+        at="replace-autoscaler",
+        rules=(LATE_DELETE,),
+    )
+
+
+LATE_APPLY = Rule(
+    verb="apply", resource="deployments", dry_run=False, phase="before", fault="delay", seconds=3.0
+)
+LATE_DELETE = Rule(
+    verb="delete",
+    resource="horizontalpodautoscalers",
+    phase="before",
+    fault="delay",
+    seconds=3.0,
+)
+
+
 def webhook_faults() -> Iterator[Plan]:
     """F22: an admission webhook that rewrites images, and one that never agrees with itself."""
     yield Plan(

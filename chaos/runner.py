@@ -24,6 +24,7 @@ from chaos import disturbances, sources
 from chaos.evidence import Evidence, Exit, Quiet, Reference, Sample, StepEnd
 from chaos.plan import Disturbance, Plan
 from chaos.proxy.server import FaultProxy
+from chaos.proxy.trace import Entry
 from chaos.recorder import Recorder
 from chaos.scenario import Scenario, Stage, Step
 from chaos.scenarios import SCENARIOS
@@ -265,12 +266,18 @@ class Run:
         """Seconds since the operator last wrote, or was last in the middle of it."""
         now = time.monotonic()
         last = [
-            max(each.at, each.ended) if each.ended else now
+            self._over_at(each) if each.ended else now
             for replica in self.replicas
             for each in replica.proxy.trace.entries()
             if each.is_write and each.resource != "leases" and not each.fault.endswith("kill")
         ]
         return now - max(last, default=now - 3600)
+
+    def _over_at(self, entry: Entry) -> float:
+        """When a request can have no effect any more: some are carried out late, or twice."""
+        if entry.rule >= 0 and entry.fault in ("before/late", "committed/replay"):
+            return entry.at + self.plan.rules[entry.rule].seconds + SETTLED_SECONDS
+        return max(entry.at, entry.ended)
 
     def _disturb(self, disturbance: Disturbance) -> None:
         disturbances.ACTIONS[disturbance.action](self, disturbance)

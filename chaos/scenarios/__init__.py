@@ -6,9 +6,12 @@ from chaos.scenario import Scenario
 from chaos.scenarios import handler
 
 HANDLER = (handler.LIFE, handler.THREE, handler.UPGRADE)
+HANDLER_RACES = (handler.HURRIED, handler.TAKEN_OVER)
 HANDLER_WITH_WEBHOOK = (handler.MIRRORED, handler.CONTESTED)
 
 CRASHED: tuple[str, ...] = tuple(each.name for each in HANDLER)
 """The scenarios whose every write is a crash point."""
 
-SCENARIOS: dict[str, Scenario] = {each.name: each for each in HANDLER + HANDLER_WITH_WEBHOOK}
+SCENARIOS: dict[str, Scenario] = {
+    each.name: each for each in HANDLER + HANDLER_RACES + HANDLER_WITH_WEBHOOK
+}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import Any
 
 from chaos.scenario import Scenario, Stage, Step
@@ -73,6 +74,26 @@ def _drift_is_repaired(stage: Stage) -> bool:
 def _delete_service(stage: Stage) -> None:
     _remember(stage, "services", CHILD)
     stage.objects.delete("services", CHILD)
+
+
+_MANAGED_BY = "app.kubernetes.io/managed-by"
+
+
+def _strip_marks(stage: Stage) -> None:
+    """Without its label the Deployment drops out of the operator's watch, as if deleted."""
+    _remember(stage, "deployments", CHILD)
+    patch = {"metadata": {"labels": {_MANAGED_BY: None}, "ownerReferences": None}}
+    stage.objects.merge("deployments", CHILD, patch)
+
+
+def _marks_are_back(stage: Stage) -> bool:
+    found = stage.there("deployments", CHILD)
+    return (
+        found is not None
+        and found["metadata"]["uid"] == stage.memory[f"deployments/{CHILD}"]
+        and _MANAGED_BY in found["metadata"]["labels"]
+        and "ownerReferences" in found["metadata"]
+    )
 
 
 def _wipe_status(stage: Stage) -> None:
@@ -149,6 +170,7 @@ LIFE = Scenario(
         ),
         Step("drift", _set_image, _drift_is_repaired),
         Step("lose-service", _delete_service, lambda s: _is_new(s, "services", CHILD)),
+        Step("strip-marks", _strip_marks, _marks_are_back),
         Step("wipe-status", _wipe_status, _status_is_back),
         Step(
             "suspend",
@@ -251,6 +273,51 @@ UPGRADE = Scenario(
     prepare=lambda s: s.release("previous"),
 )
 
+
+def _edit_and_delete(stage: Stage) -> None:
+    """The user thinks better of it while the edit is still being carried out."""
+    stage.handler("web", **BUMPED)
+    time.sleep(0.5)
+    stage.objects.delete("gatihandlers", "web")
+
+
+def _replace_autoscaler(stage: Stage) -> None:
+    """The user takes scaling over, with an autoscaler that has the name of the operator's."""
+    stage.handler("web", **SCALED)
+    time.sleep(0.5)
+    if stage.objects.get("horizontalpodautoscalers", CHILD):
+        stage.objects.delete("horizontalpodautoscalers", CHILD)
+    target = {"apiVersion": "apps/v1", "kind": "Deployment", "name": CHILD}
+    metadata = {"name": CHILD, "annotations": {"chaos/foreign": "a user's own"}}
+    spec = {"minReplicas": 2, "maxReplicas": 3, "scaleTargetRef": target}
+    stage.objects.create("horizontalpodautoscalers", {"metadata": metadata, "spec": spec})
+
+
+HURRIED = Scenario(
+    "edited-and-deleted",
+    (
+        Step("create", lambda s: s.handler("web", **WEB), lambda s: _replicas(s, "web", 1)),
+        Step("edit-and-delete", _edit_and_delete, lambda s: _gone(s, "web")),
+        Step("go-on", lambda _s: None, lambda s: _gone(s, "web")),
+    ),
+)
+"""An object goes while a write for it is on its way: the write must not bring it back."""
+
+TAKEN_OVER = Scenario(
+    "autoscaler-taken-over",
+    (
+        Step("create", lambda s: s.handler("web", **AUTOSCALED), lambda s: _replicas(s, "web", 2)),
+        Step(
+            "replace-autoscaler",
+            _replace_autoscaler,
+            lambda s: s.is_ready("web") and _reason(s, "web", "Autoscaled") == "UsersAutoscaler",
+        ),
+        Step(
+            "delete", lambda s: s.objects.delete("gatihandlers", "web"), lambda s: _gone(s, "web")
+        ),
+    ),
+)
+"""An object is replaced by a foreign one of its name while its delete is on its way."""
 
 MIRRORED = Scenario(
     "mirrored",
