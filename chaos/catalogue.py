@@ -304,23 +304,21 @@ LATE_DELETE = Rule(
 )
 
 
-def webhook_faults() -> Iterator[Plan]:
-    """F22: an admission webhook that rewrites images, and one that never agrees with itself."""
+def others() -> Iterator[Plan]:
+    """F22, F30: webhooks that rewrite an image or never agree with themselves, and a rival."""
     yield Plan(
-        group="webhooks",
-        name="rewrites images",
+        group="others",
+        name="a webhook rewrites images",
         scenario="mirrored",
         webhook="rewrite-image",
     )
     yield Plan(
-        group="webhooks",
-        name="never agrees with itself",
-        scenario="contested",
+        group="others",
+        name="a webhook never agrees with itself",
+        scenario="distorted",
         webhook="never-agrees",
-        waived={
-            "quiescence": "the webhook undoes every repair; how often is bounded-writes' affair"
-        },
     )
+    yield Plan(group="others", name="somebody undoes each repair", scenario="contested")
 
 
 def random_faults(scenarios: Sequence[str], seeds: int) -> Iterator[Plan]:

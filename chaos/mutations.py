@@ -384,7 +384,7 @@ MUTATIONS: tuple[Mutation, ...] = (
         "repair-without-end",
         "what somebody undoes is done again at once, for ever",
         (Edit("reconciler/apply.py", "wait = repairs.wait(now)", "wait = 0.0"),),
-        _plan("contest", "contested", webhook="never-agrees", patience=20.0),
+        _plan("contest", "contested", patience=20.0),
         ("bounded-writes",),
     ),
     Mutation(

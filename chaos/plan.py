@@ -64,7 +64,7 @@ class Plan(
     @property
     def id(self) -> str:
         """A short name that is the same for the same plan: usable in a namespace's name."""
-        return hashlib.sha256(msgspec.json.encode(self, order="sorted")).hexdigest()[:10]
+        return hashlib.sha256(repr(self).encode()).hexdigest()[:10]
 
     def __str__(self) -> str:
         return f"{self.group}/{self.name}"

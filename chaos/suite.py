@@ -100,7 +100,7 @@ class Suite:
             yield from catalogue.connection_faults(subject)
             yield from catalogue.process_faults(subject)
         yield from catalogue.races()
-        yield from catalogue.webhook_faults()
+        yield from catalogue.others()
         yield from catalogue.random_faults(CRASHED, self.scale.seeds)
         yield from catalogue.calm(CRASHED, self.scale.calm)
 

@@ -7,11 +7,11 @@ from chaos.scenarios import handler
 
 HANDLER = (handler.LIFE, handler.THREE, handler.UPGRADE)
 HANDLER_RACES = (handler.HURRIED, handler.TAKEN_OVER)
-HANDLER_WITH_WEBHOOK = (handler.MIRRORED, handler.CONTESTED)
+HANDLER_WITH_OTHERS = (handler.MIRRORED, handler.DISTORTED, handler.CONTESTED)
 
 CRASHED: tuple[str, ...] = tuple(each.name for each in HANDLER)
 """The scenarios whose every write is a crash point."""
 
 SCENARIOS: dict[str, Scenario] = {
-    each.name: each for each in HANDLER + HANDLER_RACES + HANDLER_WITH_WEBHOOK
+    each.name: each for each in HANDLER + HANDLER_RACES + HANDLER_WITH_OTHERS
 }

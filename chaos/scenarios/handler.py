@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from typing import Any
 
@@ -345,19 +346,51 @@ def _is_mirrored_again(stage: Stage) -> bool:
     return _image(stage) == f"mirror.local/{BUMPED['image']}"
 
 
-CONTESTED = Scenario(
-    "contested",
+DISTORTED = Scenario(
+    "distorted",
     (
+        Step("create", lambda s: s.handler("web", **WEB), lambda s: _replicas(s, "web", 1)),
         Step(
-            "create",
-            lambda s: s.handler("web", **WEB),
-            lambda s: _reason(s, "web", "Contested") != "",
+            "bump",
+            lambda s: s.handler("web", **BUMPED),
+            lambda s: _replicas(s, "web", 1) and _image(s) == BUMPED["image"],
         ),
-        Step("go-on", lambda _s: None, lambda _s: True),
         Step(
             "delete", lambda s: s.objects.delete("gatihandlers", "web"), lambda s: _gone(s, "web")
         ),
     ),
-    resources=(),
+    resources=("gatihandlers", "services", "configmaps"),
 )
-"""Under an admission webhook that changes what the operator wants, each time to something else."""
+"""Under an admission webhook that makes something else of a Deployment at each write."""
+
+
+def _fight(stage: Stage) -> None:
+    """Somebody changes the image back as soon as the operator has repaired it."""
+    stage.handler("web", **WEB)
+    peace = stage.memory["peace"] = threading.Event()
+
+    def fight() -> None:
+        while not peace.wait(0.05):
+            if _image(stage) == WEB["image"]:
+                _set_image(stage)
+
+    threading.Thread(target=fight, daemon=True).start()
+
+
+CONTESTED = Scenario(
+    "contested",
+    (
+        Step("fight", _fight, lambda s: _reason(s, "web", "Contested") != ""),
+        Step(
+            "peace",
+            lambda s: s.memory["peace"].set(),
+            lambda s: _replicas(s, "web", 1)
+            and _image(s) == WEB["image"]
+            and _reason(s, "web", "Contested") == "",
+        ),
+        Step(
+            "delete", lambda s: s.objects.delete("gatihandlers", "web"), lambda s: _gone(s, "web")
+        ),
+    ),
+)
+"""Somebody else insists on a field of ours."""
