@@ -11,7 +11,7 @@ MAKEFLAGS += --no-print-directory
 
 BIN := .venv/bin
 
-.PHONY: help setup binaries demo test test-unit check format generate fresh clean
+.PHONY: help setup binaries demo test test-unit chaos bench check format generate fresh clean
 
 help: ## Show this help
 	@echo "Gati and Catalyst operators. Start with: make demo"
@@ -20,6 +20,7 @@ help: ## Show this help
 	@echo
 	@echo "make demo KEEP=1          leave the demo's cluster up and say how to use it"
 	@echo "make test ARGS='-k lease' pass arguments to pytest"
+	@echo "make chaos REPLAY=plan.json  run one plan of the fault rig again"
 	@echo "make test ARGS='tests/cluster --context kind-dev --yes'  test in an existing cluster"
 
 setup: .venv/.ready ## Create ./.venv with every command of the project
@@ -39,6 +40,13 @@ test: binaries ## All tests: unit, world, and the real control plane
 
 test-unit: setup ## The tests that need no control plane (seconds)
 	@$(BIN)/python -m pytest -n 2 tests/unit tests/world $(ARGS)
+
+chaos: binaries ## Break everything around the operator, and the operator too (at most an hour)
+	@$(BIN)/python -m chaos $(if $(REPLAY),replay $(REPLAY),run $(ARGS))
+
+bench: binaries ## Measure the operator against bare writes (most of an hour) into docs/benchmarks.md
+	@$(BIN)/python -m bench run $(ARGS)
+	@$(BIN)/python -m bench report
 
 check: setup ## Format, lint, types, structure contracts, generated files
 	@$(BIN)/ruff format --check .
