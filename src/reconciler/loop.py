@@ -7,6 +7,8 @@ that a domain could decide, and a domain's error in one object ends at that obje
 
 from __future__ import annotations
 
+import asyncio
+import math
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
@@ -16,6 +18,9 @@ from reconciler.api import Api, ApiError, Unreachable
 from reconciler.meta import digest, key_parts
 from reconciler.model import Controller, Kind, Need, Note, Object, Plan, Seen
 from reconciler.target import WRITTEN, Action, Change, ChangeSet, DeploymentTarget
+
+PROGRESS_SECONDS = 1.0
+"""Between two statuses of one object that tell nothing new but numbers."""
 
 
 class Reader(Protocol):
@@ -64,6 +69,8 @@ class Reconciler:
     status_written: Callable[[Kind, Object], None] = lambda _kind, _obj: None
     clock: Callable[[], datetime] = lambda: datetime.now(UTC)
     _statuses: dict[str, str] = field(default_factory=dict)
+    _unsure: set[str] = field(default_factory=set)
+    _told_at: dict[str, float] = field(default_factory=dict)
 
     async def reconcile(self, parent: Object, needs: tuple[Need, ...]) -> Outcome:
         """One pass, with what the controller needs for this parent.
@@ -71,17 +78,23 @@ class Reconciler:
         Raises NotLeader; all other expected trouble is in the Outcome.
         """
         now = self.clock()
+        try:
+            if await self._is_outdated(parent):
+                return Outcome(again=0.0)
+        except (ApiError, Unreachable) as error:
+            return outcome((), error)
         seen = self._gather(parent, needs)
         plan = first = self.controller.plan(parent, seen, now)
         changes: tuple[Change, ...] = ()
         failed: ApiError | Unreachable | None = None
+        status_due: float | None = None
         if plan.children is not None:
             change_set = self._change_set(parent, seen, plan)
             try:
                 if not await self._still_wanted(change_set):
                     return Outcome()
             except (ApiError, Unreachable) as error:
-                return outcome((), error, Again(None, now))
+                return outcome((), error)
             changes = await self.target.apply(change_set)
             if any(change.action is not Action.UNCHANGED for change in changes):
                 plan = self.controller.plan(parent, after(seen, changes), now)
@@ -89,16 +102,38 @@ class Reconciler:
         notes = summary(changes)
         writes = [(each.kind.kind, each.action.value) for each in changes if each.action in WRITTEN]
         if failed is None:
+            status_due = self._status_due(parent, plan.status)
+        if status_due == 0:
             try:
-                if await self._write_status(parent, plan):
-                    writes.append((self.controller.kind.kind, "Status"))
-                    notes += plan.notes
+                await self._write_status(parent, plan.status)
+                writes.append((self.controller.kind.kind, "Status"))
+                notes += plan.notes
             except (ApiError, Unreachable) as error:
-                if isinstance(error, ApiError) and error.code in (404, 409):
-                    return Outcome(writes=tuple(writes), notes=notes)  # deleted, or another by now
+                if isinstance(error, ApiError) and error.code == 404:
+                    return Outcome(writes=tuple(writes), notes=notes)  # deleted by now
                 failed = error
-        again = Again(plan.again_at, now, unsettled=plan.children != first.children)
-        return outcome(changes, failed, again, tuple(writes), notes)
+        waits = [status_due] if status_due else []
+        if plan.children != first.children:
+            waits.append(0.0)
+        if plan.again_at is not None:
+            waits.append(max(0.0, (plan.again_at - now).total_seconds()))
+        return outcome(changes, failed, waits, tuple(writes), notes)
+
+    async def _is_outdated(self, parent: Object) -> bool:
+        """Does the server hold another status than the cache?
+
+        Asked only where the answer to our last write of it was lost: it may have been carried
+        out, and what is decided from the one before would change it back or date it anew.
+        """
+        uid = parent["metadata"]["uid"]
+        if uid not in self._unsure:
+            return False
+        fresh = await self.api.get(self.controller.kind, *key_parts(parent))
+        self._unsure.discard(uid)
+        if fresh is None or fresh["metadata"]["uid"] != uid:
+            return False  # the watch will say so
+        self.status_written(self.controller.kind, fresh)
+        return bool(fresh.get("status") != parent.get("status"))
 
     async def _still_wanted(self, change_set: ChangeSet) -> bool:
         """Is the parent there, asked of the server where a child of old is missing?
@@ -119,6 +154,8 @@ class Reconciler:
     def forget(self, uid: str) -> None:
         """The object of that uid is gone."""
         self._statuses.pop(uid, None)
+        self._unsure.discard(uid)
+        self._told_at.pop(uid, None)
         self.target.forget(uid)
 
     def _gather(self, parent: Object, needs: tuple[Need, ...]) -> Seen:
@@ -153,60 +190,88 @@ class Reconciler:
         )
         return ChangeSet(parent, self.controller.kind, wanted, live, surplus)
 
-    async def _write_status(self, parent: Object, plan: Plan) -> bool:
-        """Apply the status where it differs from what is stored; True if it was sent.
+    def _status_due(self, parent: Object, status: Object) -> float | None:
+        """In how many seconds the status is to be written; None where it is what is stored.
 
         A status into which somebody else wrote a field never equals ours: what the server made
-        of our last one counts as written.
+        of our last one counts as written. What only tells how far a change has come is told at
+        most once in ``PROGRESS_SECONDS``: a rollout counts its pods many times a second.
         """
         stored = parent.get("status") or {}
         uid = parent["metadata"]["uid"]
-        if stored == plan.status or self._statuses.get(uid) == digest([plan.status, stored]):
-            return False
+        if stored == status or self._statuses.get(uid) == digest([status, stored]):
+            return None
+        if verdict(stored) != verdict(status):
+            return 0.0
+        return max(0.0, self._told_at.get(uid, -math.inf) + PROGRESS_SECONDS - _now())
+
+    async def _write_status(self, parent: Object, status: Object) -> None:
+        """Apply the status to exactly this object; what the server makes of it is remembered."""
+        uid = parent["metadata"]["uid"]
         kind = self.controller.kind
         namespace, name = key_parts(parent)
         body: Object = {
             "apiVersion": kind.api_version,
             "kind": kind.kind,
             "metadata": {"name": name, "namespace": namespace, "uid": uid},
-            "status": plan.status,
+            "status": status,
         }
         if not namespace:
             del body["metadata"]["namespace"]
-        answer = await self.api.apply(kind, body, manager=self.manager, subresource="status")
+        self._told(uid)
+        try:
+            answer = await self.api.apply(kind, body, manager=self.manager, subresource="status")
+        except (ApiError, Unreachable) as error:
+            if isinstance(error, Unreachable) or error.code >= 500:
+                self._unsure.add(uid)
+            raise
         answered = answer.get("status") or {}
-        if answered == plan.status:
+        if answered == status:
             self._statuses.pop(uid, None)
         else:
-            self._statuses[uid] = digest([plan.status, answered])
+            self._statuses[uid] = digest([status, answered])
         self.status_written(kind, answer)
-        return True
+
+    def _told(self, uid: str) -> None:
+        """Remember when a status was written, and forget those that hold nothing back any more."""
+        now = _now()
+        self._told_at.pop(uid, None)
+        self._told_at[uid] = now
+        for oldest in list(self._told_at):
+            if self._told_at[oldest] + PROGRESS_SECONDS > now:
+                break
+            del self._told_at[oldest]
 
 
-@dataclass(frozen=True, slots=True)
-class Again:
-    """What a plan says about the next look: when, and whether its children are all sent."""
+def verdict(status: Object) -> Object:
+    """What of a status is news: all but numbers of things and the wording of messages."""
+    news = {
+        name: value
+        for name, value in status.items()
+        if name == "observedGeneration" or not isinstance(value, int)
+    }
+    news["conditions"] = [
+        {name: value for name, value in each.items() if name != "message"}
+        for each in status.get("conditions") or ()
+    ]
+    return news
 
-    at: datetime | None
-    now: datetime
-    unsettled: bool = False
 
-    def seconds(self) -> list[float]:
-        """The waits that follow from it, none where nothing is due."""
-        waits = [0.0] if self.unsettled else []
-        if self.at is not None:
-            waits.append(max(0.0, (self.at - self.now).total_seconds()))
-        return waits
+def _now() -> float:
+    return asyncio.get_running_loop().time()
 
 
 def outcome(
     changes: Iterable[Change],
     failed: ApiError | Unreachable | None,
-    again: Again,
+    waits: Iterable[float] = (),
     writes: tuple[tuple[str, str], ...] = (),
     notes: tuple[Note, ...] = (),
 ) -> Outcome:
-    """What the changes of a pass come to: an error asks for a try with backoff, a wait for none."""
+    """What the changes of a pass come to: an error asks for a try with backoff, a wait for none.
+
+    ``waits`` are seconds after which the plan itself wants to be asked again.
+    """
     changes = tuple(changes)
     refused = next((change.error for change in changes if change.action is Action.REFUSED), None)
     error = failed or refused
@@ -214,7 +279,7 @@ def outcome(
     if error is not None:
         retry_after = error.retry_after if isinstance(error, ApiError) else None
         return Outcome(None, str(error), retry_after or 0.0, writes, contested, notes)
-    waits = [change.wait for change in changes if change.wait is not None] + again.seconds()
+    waits = [*waits, *(change.wait for change in changes if change.wait is not None)]
     return Outcome(min(waits, default=None), "", 0.0, writes, contested, notes)
 
 

@@ -5,6 +5,7 @@ what is wanted and on nothing that happened on the way.
 """
 
 import asyncio
+from itertools import pairwise
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -235,17 +236,49 @@ async def test_a_wiped_status_comes_back_the_same():
         world.create(GATI_HANDLER, handler())
         await world.settle()
         before = world.state()
-        world.server.patch(
-            GATI_HANDLER,
-            "default",
-            "users",
-            {"status": None},
-            "kubectl-edit",
-            content_type="application/merge-patch+json",
-            subresource="status",
-        )
+        wipe_status(world)
         await world.settle()
         assert objects(world.state()) == objects(before)
+
+
+def wipe_status(world, name="users"):
+    world.server.patch(
+        GATI_HANDLER,
+        "default",
+        name,
+        {"status": None},
+        "kubectl-edit",
+        content_type="application/merge-patch+json",
+        subresource="status",
+    )
+
+
+async def test_a_conflict_at_the_status_is_tried_again():
+    """An API server that is busy with one object gives up and says 409, though it still exists."""
+    async with World(**options()) as world:
+        world.create(GATI_HANDLER, handler())
+        await world.settle()
+        world.api.fail_next("apply", GATI_HANDLER, ApiError(409, "Conflict", "please try again"))
+        wipe_status(world)
+        await world.settle()
+        assert ready(world)["status"] == "True"
+
+
+async def test_a_status_whose_answer_was_lost_is_not_dated_anew():
+    async with World(**options()) as world:
+        world.create(GATI_HANDLER, handler())
+        await world.settle()
+        world.api.hold_events(GATI_HANDLER)  # so that nothing tells the cache what became of it
+        world.api.fail_next("apply", GATI_HANDLER, ApiError(504, "Timeout", "late"), when="after")
+        world.delete(DEPLOYMENT, "handler-users")
+        told = []
+        for _ in range(400):
+            await world.run_for(0.05)
+            told.append((ready(world)["status"], ready(world)["lastTransitionTime"]))
+        world.api.release_events(GATI_HANDLER)
+        assert "False" in dict(told)
+        for (was, at), (status, now) in pairwise(told):
+            assert was != status or at == now
 
 
 async def test_a_poisoned_handler_does_not_delay_the_others():
