@@ -244,7 +244,7 @@ MUTATIONS: tuple[Mutation, ...] = (
         ),
         _plan(
             "resume",
-            disturbances=_at("scale", "kill-apiserver", 1.0),
+            disturbances=_at("scale", "compact", 0.0),
             exclusive=True,
             patience=30.0,
         ),
