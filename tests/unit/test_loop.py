@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from reconciler.api import ApiError
 from reconciler.loop import PROGRESS_SECONDS, Reconciler, verdict
 from reconciler.model import Kind, Plan
 
@@ -23,6 +24,7 @@ class Counting:
         self.status: dict[str, Any] = {}
         self.stored: dict[str, Any] = {}
         self.written: list[float] = []
+        self.lost = False
 
     def needs(self, parent):
         return ()
@@ -33,7 +35,12 @@ class Counting:
     async def apply(self, kind, body, **_):
         self.stored = body["status"]
         self.written.append(asyncio.get_running_loop().time())
+        if self.lost:
+            raise ApiError(504, "Timeout", "committed, perhaps")
         return {**body, "metadata": {**body["metadata"], "resourceVersion": "2"}}
+
+    async def get(self, kind, namespace, name):
+        return self.parent()
 
     def parent(self):
         return {"metadata": {"name": "w", "namespace": "n", "uid": "u"}, "status": self.stored}
@@ -72,6 +79,24 @@ async def test_news_is_told_at_once(counting, reconciler):
         counting.status = {"phase": phase, "ready": 1}
         assert (await reconciler.reconcile(counting.parent(), ())).again is None
         assert counting.stored["phase"] == phase
+
+
+async def test_what_a_lost_answer_left_is_looked_at_before_the_status_is_decided_anew(
+    counting, reconciler
+):
+    put = []
+    reconciler.status_written = lambda _kind, obj: put.append(obj)
+    counting.status, counting.lost = {"phase": "Pending", "since": "12:00:00"}, True
+    cached = counting.parent()
+    assert "504" in (await reconciler.reconcile(cached, ())).error
+    counting.status, counting.lost = {"phase": "Pending", "since": "12:00:01"}, False
+    outcome = await reconciler.reconcile(cached, ())
+    assert (outcome.error, outcome.again) == ("", 0.0)
+    assert len(counting.written) == 1
+    assert put == [counting.parent()]
+    assert put[0]["status"] == {"phase": "Pending", "since": "12:00:00"}
+    await reconciler.reconcile(put[0], ())  # asked once and not for ever
+    assert counting.stored["since"] == "12:00:01"
 
 
 async def test_nothing_is_kept_of_an_object_that_is_gone(counting, reconciler):

@@ -5,7 +5,6 @@ what is wanted and on nothing that happened on the way.
 """
 
 import asyncio
-from itertools import pairwise
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -262,25 +261,6 @@ async def test_a_conflict_at_the_status_is_tried_again():
         wipe_status(world)
         await world.settle()
         assert ready(world)["status"] == "True"
-
-
-@pytest.mark.parametrize("fraction", [0.0, 0.2, 0.4, 0.6, 0.8])  # times are whole seconds
-async def test_a_status_whose_answer_was_lost_is_not_dated_anew(fraction):
-    async with World(**options()) as world:
-        world.create(GATI_HANDLER, handler())
-        await world.settle()
-        await world.run_for(fraction)
-        world.api.hold_events(GATI_HANDLER)  # so that nothing tells the cache what became of it
-        world.api.fail_next("apply", GATI_HANDLER, ApiError(504, "Timeout", "late"), when="after")
-        world.delete(DEPLOYMENT, "handler-users")
-        told = []
-        for _ in range(400):
-            await world.run_for(0.05)
-            told.append((ready(world)["status"], ready(world)["lastTransitionTime"]))
-        world.api.release_events(GATI_HANDLER)
-        assert "False" in dict(told)
-        for (was, at), (status, now) in pairwise(told):
-            assert at == now if was == status else at <= now
 
 
 async def test_a_poisoned_handler_does_not_delay_the_others():
