@@ -6,13 +6,14 @@ that hold in every run. An oracle is left out of a plan only where the plan says
 
 from __future__ import annotations
 
+import base64
 import itertools
 import math
 import re
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 
-from chaos.evidence import Evidence, Finding
+from chaos.evidence import Evidence, Finding, Sample
 from chaos.proxy.trace import Entry
 from chaos.recorder import counts
 from harness.objects import CHILDREN
@@ -20,9 +21,16 @@ from reconciler.model import Object
 
 Oracle = Callable[[Evidence], Iterator[str]]
 
-COUNTED = ("gatihandlers", *CHILDREN)
+PARENTS = ("gatihandlers",)
+"""The resources whose status the operator writes."""
+COUNTED = (*PARENTS, *CHILDREN)
 BACKOFF = (0.2, 5.0)
 """The shortest and longest wait after failures, as the rig starts operators (seconds)."""
+RESYNC = 1.0
+"""How often everything is looked at anyway, as the rig starts operators (seconds)."""
+EVENTS = 10
+"""Tries that no wait precedes: a change that is seen asks for a pass at once, failed or not. A
+step changes its object once, and a rollout its children a few times."""
 
 
 def end_state(evidence: Evidence) -> Iterator[str]:
@@ -30,6 +38,11 @@ def end_state(evidence: Evidence) -> Iterator[str]:
     for step in evidence.steps:
         for problem in step.problems:
             yield f"{step.name}: {problem}"
+    if evidence.reference and not any(step.problems for step in evidence.steps):
+        ended = {step.name for step in evidence.steps}
+        for name in evidence.reference.snapshots:
+            if name not in ended:
+                yield f"{name}: never came to an end"
 
 
 def object_counts(evidence: Evidence) -> Iterator[str]:
@@ -65,7 +78,7 @@ def foreign(evidence: Evidence) -> Iterator[str]:
 
 
 def single_writer(evidence: Evidence) -> Iterator[str]:
-    """One replica writes at a time: the one that took the Lease last and still holds it."""
+    """One replica writes at a time: the one that took the Lease last, while it lasts."""
     if evidence.plan.replicas == 1:
         return
     holder, renewed = "", -math.inf
@@ -80,8 +93,13 @@ def single_writer(evidence: Evidence) -> Iterator[str]:
                 yield f"{entry.replica} took the Lease {entry.at - renewed:.1f} s after a renewal"
             holder = entry.replica if entry.holder else ""
             renewed = entry.at
-        elif entry.is_write and entry.server_code and entry.replica != holder:
-            yield f"{entry.replica} sent {_what(entry)} while {holder or 'nobody'} held the Lease"
+        elif entry.is_write and entry.server_code:
+            late = entry.at - renewed
+            if entry.replica != holder:
+                has = f"while {holder or 'nobody'} held the Lease"
+                yield f"{entry.replica} sent {_what(entry)} {has}"
+            elif late > evidence.lease_seconds:
+                yield f"{entry.replica} sent {_what(entry)} {late:.1f} s after its last renewal"
 
 
 def _moment(entry: Entry) -> float:
@@ -90,31 +108,84 @@ def _moment(entry: Entry) -> float:
 
 
 def bounded_retries(evidence: Evidence) -> Iterator[str]:
-    """What fails is tried again with growing waits, and not before the server said."""
+    """What fails is tried again with growing waits, and not before the server said.
+
+    The waits grow from one failure to the next of the same request, until it succeeds or its
+    process ends; so each such row is judged by itself, and within it every stretch of time.
+    """
     tries: defaultdict[tuple[str, str, str, str], list[Entry]] = defaultdict(list)
     for entry in sorted(evidence.entries, key=lambda each: each.at):
-        if entry.resource != "leases":
+        if entry.resource != "leases" and entry.ended:
             name = entry.name if entry.verb not in ("list", "watch") else ""
             key = (entry.replica, f"{entry.verb} {entry.resource}", name, entry.subresource)
             tries[key].append(entry)
-    for (_, what, name, subresource), entries in tries.items():
-        failed = [each for each in entries if each.code == 0 or each.code >= 400]
-        failed = [each for each in failed if each.ended]
-        if "watch" in what:
-            failed += [each for each in entries if each.code == 200 and each.fault]
-        if failed:
-            span = failed[-1].at - failed[0].at
-            bound = _allowed(span)
-            if len(failed) > bound:
-                target = f"{what} {name} {subresource}".strip()
-                yield f"{target} failed {len(failed)} times in {span:.0f} s; {bound} are enough"
-    yield from _impatience(evidence, tries.values())
+    for (replica, what, name, subresource), entries in tries.items():
+        target = f"{what} {name} {subresource}".strip()
+        ends = [end.at for end in evidence.exits if end.replica == replica]
+        for dry_run in (False, True):
+            of_one_kind = [each for each in entries if each.dry_run == dry_run]
+            yield from (f"{target} {text}" for text in _excess(of_one_kind, ends))
+        yield from _impatience(evidence, entries, ends)
 
 
-def _allowed(seconds: float) -> int:
-    """Failures within a time that growing waits bring about, each step of a scenario anew."""
-    shortest, longest = BACKOFF
-    return 10 + math.ceil(2 * math.log2(longest / shortest)) + math.ceil(seconds / (longest / 2))
+def _excess(entries: list[Entry], ends: list[float]) -> Iterator[str]:
+    """The first stretch of time in which one request failed more often than waits allow."""
+    for row in _rows(entries, ends):
+        for first, last in itertools.combinations(range(len(row)), 2):
+            failed, span = last - first + 1, row[last] - row[first]
+            if failed > (bound := tries_within(span)):
+                yield f"failed {failed} times in {span:.1f} s; {bound} are enough"
+                return
+
+
+def _rows(entries: list[Entry], ends: list[float]) -> Iterator[list[float]]:
+    """When a request failed again and again, without a success and in one process."""
+    row: list[float] = []
+    for entry in entries:
+        if row and (not _failed(entry) or any(row[-1] <= end < entry.at for end in ends)):
+            yield row
+            row = []
+        if _failed(entry):
+            row.append(entry.at)
+    yield row
+
+
+def _failed(entry: Entry) -> bool:
+    """Was the request to be tried again? That something is not there is an answer like any."""
+    if entry.code == 404 and entry.verb in ("get", "delete"):
+        return False
+    cut_short = entry.verb == "watch" and entry.code == 200 and entry.fault != ""
+    return entry.code == 0 or entry.code >= 400 or cut_short
+
+
+def tries_within(seconds: float) -> int:
+    """How often one request may fail within a time.
+
+    Once; after each wait that has passed, the shortest that jitter allows (half); at each resync,
+    which jitter brings by a tenth too early; and ``EVENTS`` times for what happens meanwhile.
+    """
+    shortest, longest = (wait / 2 for wait in BACKOFF)
+    waits, passed, wait = 0, shortest, shortest
+    while passed <= seconds:
+        waits += 1
+        wait = min(2 * wait, longest)
+        passed += wait
+    return 1 + EVENTS + waits + math.ceil(seconds / (0.9 * RESYNC))
+
+
+def _impatience(evidence: Evidence, entries: list[Entry], ends: list[float]) -> Iterator[str]:
+    for entry, following in itertools.pairwise(entries):
+        if not 0 <= entry.rule < len(evidence.plan.rules):
+            continue
+        rule = evidence.plan.rules[entry.rule]
+        if rule.retry_after is None or entry.code != rule.code:
+            continue
+        if any(entry.at <= end < following.at for end in ends):
+            continue  # a new process was not told
+        waited = following.at - entry.ended
+        if waited < rule.retry_after - 0.05:
+            asked = f"after being told to wait {rule.retry_after:g} s"
+            yield f"{_what(following)} {waited:.2f} s {asked}"
 
 
 WRITES_IN_TEN_SECONDS = 30
@@ -134,27 +205,15 @@ def bounded_writes(evidence: Evidence) -> Iterator[str]:
             yield f"{what} {window + 1} times in {min(busy):.1f} s"
 
 
-def _impatience(evidence: Evidence, tries: Iterable[list[Entry]]) -> Iterator[str]:
-    for entries in tries:
-        for entry, following in itertools.pairwise(entries):
-            if entry.rule < 0 or entry.rule >= len(evidence.plan.rules) or entry.code != 429:
-                continue
-            asked = evidence.plan.rules[entry.rule].retry_after or 0.0
-            waited = following.at - (entry.ended or entry.at)
-            if waited < asked - 0.05:
-                yield f"{_what(following)} {waited:.2f} s after being told to wait {asked:g} s"
-
-
 def no_secret(evidence: Evidence) -> Iterator[str]:
-    """No log, metric, command line, Event or status holds a secret."""
-    texts = dict(evidence.outputs)
-    for frame in evidence.frames:
-        if frame.resource in ("events", "gatihandlers"):
-            texts[f"{frame.resource}/{frame.name}"] = str(frame.object)
+    """No log, metric, command line or object holds a secret, plain or in base64."""
+    texts = [*evidence.outputs.items()]
+    texts += [(f"{each.resource}/{each.name}", str(each.object)) for each in evidence.frames]
     for what, secret in evidence.secrets.items():
-        for where, text in texts.items():
-            if secret in text:
-                yield f"{where} holds {what}"
+        encoded = base64.b64encode(secret.encode()).decode()
+        held = [where for where, text in texts if secret in text or encoded in text]
+        for where in dict.fromkeys(held):
+            yield f"{where} holds {what}"
 
 
 def status_rules(evidence: Evidence) -> Iterator[str]:
@@ -163,7 +222,7 @@ def status_rules(evidence: Evidence) -> Iterator[str]:
     before: dict[tuple[str, str], tuple[str, str]] = {}
     told: set[str] = set()
     for frame in evidence.frames:
-        if frame.resource != "gatihandlers" or frame.type == "DELETED":
+        if frame.resource not in PARENTS or frame.type == "DELETED":
             continue
         metadata, status = frame.object["metadata"], frame.object.get("status") or {}
         uid, generation = metadata["uid"], metadata["generation"]
@@ -224,23 +283,33 @@ def health(evidence: Evidence) -> Iterator[str]:
             yield f"{where}: {lines[0][:300]}"
 
 
+MORE_TASKS = 8
+"""Tasks that come and go: requests in flight, delayed passes."""
+MORE_BYTES = 32 * 2**20
+
+
 def resources(evidence: Evidence) -> Iterator[str]:
-    """A process has no more tasks at the end than at the start, and not much more memory."""
-    first = {}
+    """A process has not more tasks, and not much more memory, than after its first step."""
+    first: dict[int, Sample] = {}
+    told: dict[int, Sample] = {}
     for sample in evidence.samples:
         begin = first.setdefault(sample.pid, sample)
-        if sample.tasks > begin.tasks + 8 and begin.tasks >= 0:
-            yield f"{sample.replica}: {begin.tasks} tasks after {begin.step}, {sample.tasks} now"
-        if sample.resident > begin.resident + 32 * 2**20:
+        if sample.resident > begin.resident + MORE_BYTES:
             grown = (sample.resident - begin.resident) / 2**20
             yield f"{sample.replica}: {grown:.0f} MiB more after {sample.step} than {begin.step}"
+        if sample.tasks < 0:
+            continue
+        begin = told.setdefault(sample.pid, sample)
+        if sample.tasks > begin.tasks + MORE_TASKS:
+            more = f"{begin.tasks} tasks after {begin.step}, {sample.tasks} after {sample.step}"
+            yield f"{sample.replica}: {more}"
 
 
 def strikes(evidence: Evidence) -> Iterator[str]:
     """Each fault of the plan happened: a plan that does nothing proves nothing."""
     if evidence.plan.strikes:
-        for rule, hits in zip(evidence.plan.rules, evidence.hits, strict=False):
-            if hits == 0:
+        for index, rule in enumerate(evidence.plan.rules):
+            if index >= len(evidence.hits) or evidence.hits[index] == 0:
                 yield f"never struck: {rule.phase}/{rule.fault} of {rule.verb} {rule.resource}"
 
 

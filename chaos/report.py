@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import statistics
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
@@ -9,6 +10,9 @@ from collections.abc import Iterable, Iterator, Sequence
 from chaos.crash_points import PHASES
 from chaos.evidence import Reference
 from chaos.pool import Result
+
+SHOWN = 8
+"""Findings of a plan that are printed; its folder has all of them."""
 
 
 def summary(results: Sequence[Result], references: Iterable[Reference]) -> Iterator[str]:
@@ -31,7 +35,7 @@ def _recovery(seconds: list[float]) -> str:
     if not seconds:
         return ""
     ordered = sorted(seconds)
-    p95 = ordered[min(len(ordered) - 1, int(len(ordered) * 0.95))]
+    p95 = ordered[math.ceil(len(ordered) * 0.95) - 1]
     return f" {statistics.median(ordered):11.1f} s {p95:4.1f} s {ordered[-1]:4.1f} s"
 
 
@@ -60,6 +64,8 @@ def failures(results: Iterable[Result]) -> Iterator[str]:
         if result.findings:
             yield ""
             yield f"FAILED {result.plan}"
-            for finding in result.findings[:8]:
+            for finding in result.findings[:SHOWN]:
                 yield f"  {finding}"
+            if len(result.findings) > SHOWN:
+                yield f"  and {len(result.findings) - SHOWN} more in {result.folder}/findings.txt"
             yield f"  again: make chaos REPLAY={result.folder}/plan.json"
