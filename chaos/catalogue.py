@@ -29,6 +29,9 @@ SUBJECTS: tuple[Subject, ...] = (
     Subject("handler-life", "scale", ("deployments", "poddisruptionbudgets"), "gatihandlers"),
 )
 
+UNAIDED = ("--resync=0",)
+"""No pass comes by itself: what a fault has left undone the operator must remember."""
+
 PAGE = "<html><body><h1>502 Bad Gateway</h1></body></html>"
 BUSY = "Too many requests, please try again later.\n"
 
@@ -55,6 +58,7 @@ def request_faults(subject: Subject) -> Iterator[Plan]:
             what = " ".join(str(each) for each in (rule.code or "", rule.note) if each)
             yield Plan(
                 group="requests",
+                flags=UNAIDED,
                 name=f"{path}: {rule.phase} {rule.fault} {what}".strip(),
                 scenario=subject.scenario,
                 rules=(rule,),
@@ -65,6 +69,7 @@ def request_faults(subject: Subject) -> Iterator[Plan]:
         # The step in which a name that the cache does not show is looked up.
         yield Plan(
             group="requests",
+            flags=UNAIDED,
             name=f"get: {code}",
             scenario=subject.scenario,
             rules=(rule,),
@@ -102,6 +107,7 @@ def watch_faults(subject: Subject) -> Iterator[Plan]:
         for rule in _frame_faults(resource):
             yield Plan(
                 group="watches",
+                flags=UNAIDED,
                 name=f"{resource}: {rule.fault} {rule.code or ''} {rule.note}".strip(),
                 scenario=subject.scenario,
                 rules=(rule,),
@@ -110,6 +116,7 @@ def watch_faults(subject: Subject) -> Iterator[Plan]:
         for rule in _opening_faults(resource):
             yield Plan(
                 group="watches",
+                flags=UNAIDED,
                 name=f"{resource}: opened, {rule.fault} {rule.code or ''} {rule.note}".strip(),
                 scenario=subject.scenario,
                 rules=(rule,),
@@ -118,6 +125,7 @@ def watch_faults(subject: Subject) -> Iterator[Plan]:
     for code in (410, 500):
         yield Plan(
             group="watches",
+            flags=UNAIDED,
             name=f"{subject.parent}: cut, then {code} at the resume",
             scenario=subject.scenario,
             rules=(
@@ -192,6 +200,7 @@ def connection_faults(subject: Subject) -> Iterator[Plan]:
     ):
         yield Plan(
             group="connections",
+            flags=UNAIDED,
             name=action,
             scenario=subject.scenario,
             disturbances=(Disturbance(at=subject.step, action=action, seconds=seconds),),
@@ -209,6 +218,7 @@ def process_faults(subject: Subject) -> Iterator[Plan]:
     ):
         yield Plan(
             group="processes",
+            flags=UNAIDED,
             name=action,
             scenario=subject.scenario,
             disturbances=(Disturbance(at=subject.step, action=action, seconds=seconds),),
