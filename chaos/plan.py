@@ -9,10 +9,16 @@ from __future__ import annotations
 import hashlib
 import random
 from pathlib import Path
+from typing import Literal
 
 import msgspec
 
 from chaos.proxy.rules import Rule
+from chaos.webhook import Behaviour
+
+
+Webhook = Behaviour | Literal[""]
+"""A behaviour of the admission webhook; empty for none."""
 
 
 class Disturbance(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -53,7 +59,7 @@ class Plan(
     replicas: int = 1
     timing: tuple[float, float, float] | None = None
     flags: tuple[str, ...] = ()
-    webhook: str = ""
+    webhook: Webhook = ""
     quiet: float = 5.0
     exclusive: bool = False
     strikes: bool = True

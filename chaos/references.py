@@ -12,7 +12,7 @@ from pathlib import Path
 
 from chaos.evidence import Evidence, Reference
 from chaos.oracles import COUNTED, judge
-from chaos.plan import Plan
+from chaos.plan import Plan, Webhook
 from chaos.recorder import counts
 from chaos.runner import Run
 from chaos.snapshot import difference
@@ -23,7 +23,7 @@ class NoReference(Exception):
     """An undisturbed run is not as it should be; the text says how."""
 
 
-def undisturbed(scenario: str, seed: int, webhook: str = "") -> Plan:
+def undisturbed(scenario: str, seed: int, webhook: Webhook = "") -> Plan:
     """A plan in which nothing goes wrong."""
     return Plan(
         group="undisturbed", name=scenario, scenario=scenario, webhook=webhook, quiet=1.0, seed=seed
@@ -60,7 +60,7 @@ def reference(first: Evidence, second: Evidence) -> Reference:
     )
 
 
-def make(cluster: Cluster, scenario: str, folder: Path, webhook: str = "") -> Reference:
+def make(cluster: Cluster, scenario: str, folder: Path, webhook: Webhook = "") -> Reference:
     """Run a scenario undisturbed, twice at once. Raises NoReference."""
     runs = [
         Run(cluster, undisturbed(scenario, seed, webhook), folder / f"{scenario}-{seed}")

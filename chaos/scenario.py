@@ -38,7 +38,9 @@ class Stage:
     def is_ready(self, name: str) -> bool:
         """Is the handler Ready in the generation that was applied last?"""
         found = self.seen.get("gatihandlers", name)
-        return is_ready(found) and found["metadata"]["generation"] >= self.memory.get(name, 1)
+        if found is None or found["metadata"]["generation"] < self.memory.get(name, 1):
+            return False
+        return is_ready(found)
 
     def there(self, resource: str, name: str) -> Object | None:
         """An object as it is now, or None."""

@@ -17,7 +17,7 @@ import devcluster
 from chaos import catalogue, references
 from chaos.crash_points import crash_plans
 from chaos.evidence import Reference
-from chaos.plan import Plan
+from chaos.plan import Plan, Webhook
 from chaos.pool import Job, Pool, Result
 from chaos.scenarios import CRASHED
 from devcluster import Cluster
@@ -46,7 +46,7 @@ class Suite:
     folder: Path = OUTPUT
     told: Callable[[str], None] = lambda _line: None
     scale: Scale = Scale()
-    references: dict[tuple[str, str], Reference] = field(default_factory=dict)
+    references: dict[tuple[str, Webhook], Reference] = field(default_factory=dict)
     _stack: contextlib.ExitStack = field(default_factory=contextlib.ExitStack)
     _clusters: dict[bool, Cluster] = field(default_factory=dict)
 
@@ -69,9 +69,9 @@ class Suite:
             self._clusters[exclusive] = cluster
         return self._clusters[exclusive]
 
-    def reference(self, scenario: str, webhook: str = "") -> Reference:
+    def reference(self, scenario: str, webhook: Webhook = "") -> Reference:
         """The undisturbed runs of a scenario; run at the first call. Raises NoReference."""
-        key = (scenario, webhook)
+        key: tuple[str, Webhook] = (scenario, webhook)
         if key not in self.references:
             self.told(f"undisturbed: {scenario} {webhook}".rstrip())
             made = references.make(self.cluster(), scenario, self.folder / "undisturbed", webhook)

@@ -35,8 +35,11 @@ CHILDREN = (
 
 T = TypeVar("T")
 
+Listed = list[Object]
+"""Objects in a list; inside ``Objects`` the word list is a method."""
 
-def eventually(check: Callable[[], T], seconds: float = 60.0) -> T:
+
+def eventually(check: Callable[[], T | None], seconds: float = 60.0) -> T:
     """The first true answer of ``check``; fails with its last answer when there is none in time."""
     deadline = time.monotonic() + seconds
     while True:
@@ -88,10 +91,10 @@ class Objects:
         """The object of that name, which must exist."""
         return self.cluster.api.json("GET", self.path(resource, name))
 
-    def list(self, resource: str, labels: str = "") -> list[Object]:
+    def list(self, resource: str, labels: str = "") -> Listed:
         """The objects of a resource, those with the labels where some are given."""
         query = f"?labelSelector={labels}" if labels else ""
-        items: list[Object] = self.cluster.api.json("GET", self.path(resource) + query)["items"]
+        items: Listed = self.cluster.api.json("GET", self.path(resource) + query)["items"]
         return items
 
     def create(self, resource: str, body: Object) -> Object:
@@ -165,7 +168,7 @@ class Objects:
             for each in self.list(resource, f"gati.dev/handler={handler}")
         }
 
-    def history(self, resource: str, name: str, version: str) -> list[Object]:
+    def history(self, resource: str, name: str, version: str) -> Listed:
         """Every state of an object that was stored since a resource version, the first included."""
         query = f"?watch=1&resourceVersion={version}&timeoutSeconds=1"
         lines = self.cluster.api.raw("GET", self.path(resource) + query).splitlines()

@@ -244,6 +244,11 @@ def _is_marked(stage: Stage, *, old: bool) -> bool:
     return all(("gati.dev/previous-release" in each) == old for each in labels)
 
 
+def _delete_both(stage: Stage) -> None:
+    for name in ("web", "api"):
+        stage.objects.delete("gatihandlers", name)
+
+
 def _both(stage: Stage) -> None:
     stage.handler("web", **SCALED)
     stage.handler("api", **WEB)
@@ -267,7 +272,7 @@ UPGRADE = Scenario(
         ),
         Step(
             "delete",
-            lambda s: [s.objects.delete("gatihandlers", name) for name in ("web", "api")],
+            _delete_both,
             lambda s: _gone(s, "web") and _gone(s, "api"),
         ),
     ),
@@ -384,9 +389,11 @@ CONTESTED = Scenario(
         Step(
             "peace",
             lambda s: s.memory["peace"].set(),
-            lambda s: _replicas(s, "web", 1)
-            and _image(s) == WEB["image"]
-            and _reason(s, "web", "Contested") == "",
+            lambda s: (
+                _replicas(s, "web", 1)
+                and _image(s) == WEB["image"]
+                and _reason(s, "web", "Contested") == ""
+            ),
         ),
         Step(
             "delete", lambda s: s.objects.delete("gatihandlers", "web"), lambda s: _gone(s, "web")
