@@ -16,7 +16,6 @@ import msgspec
 from chaos.proxy.rules import Rule
 from chaos.webhook import Behaviour
 
-
 Webhook = Behaviour | Literal[""]
 """A behaviour of the admission webhook; empty for none."""
 
