@@ -66,10 +66,10 @@ def _set_image(stage: Stage) -> Object:
     return {}
 
 
-def _drift_is_repaired(stage: Stage) -> bool:
+def _is_repaired(stage: Stage, image: str, replicas: int) -> bool:
     found = stage.there("deployments", CHILD) or {"metadata": {"generation": 0}}
     repaired = found["metadata"]["generation"] > stage.memory["drifted"]
-    return repaired and _image(stage) == BUMPED["image"] and _replicas(stage, "web", 2)
+    return repaired and _image(stage) == image and _replicas(stage, "web", replicas)
 
 
 def _delete_service(stage: Stage) -> None:
@@ -169,7 +169,7 @@ LIFE = Scenario(
             lambda s: s.objects.delete("gatihandlers", "api"),
             lambda s: _gone(s, "api"),
         ),
-        Step("drift", _set_image, _drift_is_repaired),
+        Step("drift", _set_image, lambda s: _is_repaired(s, BUMPED["image"], 2)),
         Step("lose-service", _delete_service, lambda s: _is_new(s, "services", CHILD)),
         Step("strip-marks", _strip_marks, _marks_are_back),
         Step("wipe-status", _wipe_status, _status_is_back),
@@ -338,17 +338,17 @@ MIRRORED = Scenario(
             lambda s: s.handler("web", **BUMPED),
             lambda s: s.is_ready("web") and _image(s) == f"mirror.local/{BUMPED['image']}",
         ),
-        Step("drift", _set_image, lambda s: _is_mirrored_again(s) and _replicas(s, "web", 1)),
+        Step(
+            "drift",
+            _set_image,
+            lambda s: _is_repaired(s, f"mirror.local/{BUMPED['image']}", 1),
+        ),
         Step(
             "delete", lambda s: s.objects.delete("gatihandlers", "web"), lambda s: _gone(s, "web")
         ),
     ),
 )
 """Under an admission webhook that sends every image through a mirror."""
-
-
-def _is_mirrored_again(stage: Stage) -> bool:
-    return _image(stage) == f"mirror.local/{BUMPED['image']}"
 
 
 DISTORTED = Scenario(
