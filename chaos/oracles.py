@@ -70,7 +70,7 @@ def quiescence(evidence: Evidence) -> Iterator[str]:
 
 
 def foreign(evidence: Evidence) -> Iterator[str]:
-    """What is not the operator's is not touched: same uid, same resource version."""
+    """What is not the operator's is not touched: same object, content and writers."""
     for key, before in evidence.foreign_before.items():
         after = evidence.foreign_after.get(key, "gone")
         if after != before:

@@ -123,6 +123,12 @@ def test_a_plan_that_did_not_strike_is_fewer():
     assert line(members).startswith("FEWER: ")
 
 
+def test_a_plan_that_is_run_twice_must_strike_twice():
+    members = results()
+    again = Result(members[0].plan, (), 1.0, struck=False)
+    assert line([*members, again]).startswith("FEWER: ")
+
+
 def test_a_plan_that_need_not_strike_cannot_stand_for_one_that_must():
     members = results()
     loose = msgspec.structs.replace(members[0].plan, strikes=False)
