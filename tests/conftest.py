@@ -54,6 +54,6 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """
     lenient = pytest.mark.filterwarnings("default::pytest.PytestUnraisableExceptionWarning")
     for item in items:
-        if {"cluster", "e2e"} & set(item.path.parts):
+        if {"cluster", "e2e", "chaos"} & set(item.path.parts):
             item.add_marker(lenient)
     items.sort(key=lambda item: item.get_closest_marker("long") is None)
