@@ -465,6 +465,7 @@ def run(
         results.append((mutation, result))
         told(f"{len(results)} of {len(mutations)} mutations; {_line(mutation, result)}")
 
+    suite.refer((each.plan.scenario, each.plan.webhook) for each in mutations)
     jobs = [_job(suite, mutation) for mutation in mutations]
     alone = [job for job in jobs if job.plan.exclusive]
     Pool(workers, heard).run([job for job in jobs if not job.plan.exclusive], alone)

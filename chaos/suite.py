@@ -8,7 +8,8 @@ from __future__ import annotations
 import contextlib
 import itertools
 import shutil
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Self
@@ -25,6 +26,10 @@ from harness.operator_process import install
 
 ROOT = Path(__file__).parents[1]
 OUTPUT = ROOT / "build" / "chaos"
+
+
+Undisturbed = tuple[str, Webhook]
+"""A scenario and the webhook under which it runs: each pair has a reference of its own."""
 
 
 @dataclass(frozen=True)
@@ -46,7 +51,7 @@ class Suite:
     folder: Path = OUTPUT
     told: Callable[[str], None] = lambda _line: None
     scale: Scale = Scale()
-    references: dict[tuple[str, Webhook], Reference] = field(default_factory=dict)
+    references: dict[Undisturbed, Reference] = field(default_factory=dict)
     _stack: contextlib.ExitStack = field(default_factory=contextlib.ExitStack)
     _clusters: dict[bool, Cluster] = field(default_factory=dict)
 
@@ -71,12 +76,22 @@ class Suite:
 
     def reference(self, scenario: str, webhook: Webhook = "") -> Reference:
         """The undisturbed runs of a scenario; run at the first call. Raises NoReference."""
-        key: tuple[str, Webhook] = (scenario, webhook)
-        if key not in self.references:
-            self.told(f"undisturbed: {scenario} {webhook}".rstrip())
-            made = references.make(self.cluster(), scenario, self.folder / "undisturbed", webhook)
-            self.references[key] = made
+        key: Undisturbed = (scenario, webhook)
+        self.refer([key])
         return self.references[key]
+
+    def refer(self, keys: Iterable[Undisturbed]) -> None:
+        """Run what of these is not there yet, two scenarios at a time. Raises NoReference."""
+        missing = [key for key in dict.fromkeys(keys) if key not in self.references]
+        cluster = self.cluster()
+
+        def make(key: Undisturbed) -> Reference:
+            scenario, webhook = key
+            self.told(f"undisturbed: {scenario} {webhook}".rstrip())
+            return references.make(cluster, scenario, self.folder / "undisturbed", webhook)
+
+        with ThreadPoolExecutor(2) as threads:
+            self.references |= zip(missing, threads.map(make, missing), strict=True)
 
     def plans(self, groups: Sequence[str] = ()) -> Iterator[Plan]:
         """All plans, or those of groups that begin with one of the given words."""
@@ -87,6 +102,7 @@ class Suite:
     def _all(self, groups: Sequence[str]) -> Iterator[Plan]:
         yield from catalogue.undisturbed(CRASHED, self.scale.silence)
         if not groups or any(group.startswith("crash") for group in groups):
+            self.refer((scenario, "") for scenario in CRASHED)
             # Interleaved, so that the shares of the scenarios grow alike.
             each = [crash_plans(self.reference(scenario)) for scenario in CRASHED]
             for row in itertools.zip_longest(*each):
@@ -106,6 +122,7 @@ class Suite:
 
     def run(self, plans: Sequence[Plan], pool: Pool, *, source: Path | None = None) -> list[Result]:
         """Run plans; those that want a control plane of their own go beside the others."""
+        self.refer((plan.scenario, plan.webhook) for plan in plans)
         jobs = [self._job(plan, source) for plan in plans]
         alone = [job for job in jobs if job.plan.exclusive]
         return pool.run([job for job in jobs if not job.plan.exclusive], alone)
