@@ -471,6 +471,8 @@ class Run:
     def _sample(self, step: Step) -> None:
         for replica in self.replicas:
             with contextlib.suppress(psutil.Error, AssertionError, OSError):
+                if replica.operator.answer("/readyz")[0] != 200:
+                    continue  # it is starting, and will grow
                 metrics = replica.operator.metrics()
                 pid = replica.operator.process.pid
                 resident = psutil.Process(pid).memory_info().rss
