@@ -244,6 +244,25 @@ def _is_marked(stage: Stage, *, old: bool) -> bool:
     return all(("gati.dev/previous-release" in each) == old for each in labels)
 
 
+def _pods_of(stage: Stage) -> list[Any]:
+    """What decides which pods run: a change of it would restart them."""
+    deployments = (stage.there("deployments", f"handler-{name}") for name in ("web", "api"))
+    return [(each or {}).get("spec", {}).get("template") for each in deployments]
+
+
+def _change_release(stage: Stage, name: str) -> None:
+    stage.memory["pods"] = _pods_of(stage)
+    stage.release(name)
+
+
+def _runs_on(stage: Stage) -> bool:
+    return bool(stage.memory["pods"] == _pods_of(stage))
+
+
+def _has_upgraded(stage: Stage) -> bool:
+    return _is_marked(stage, old=False) and _runs_on(stage)
+
+
 def _delete_both(stage: Stage) -> None:
     for name in ("web", "api"):
         stage.objects.delete("gatihandlers", name)
@@ -262,9 +281,13 @@ UPGRADE = Scenario(
             _both,
             lambda s: _is_marked(s, old=True) and _replicas(s, "web", 2) and _replicas(s, "api", 1),
         ),
-        Step("upgrade", lambda s: s.release("current"), lambda s: _is_marked(s, old=False)),
-        Step("downgrade", lambda s: s.release("previous"), lambda s: _is_marked(s, old=True)),
-        Step("upgrade-again", lambda s: s.release("current"), lambda s: _is_marked(s, old=False)),
+        Step("upgrade", lambda s: _change_release(s, "current"), _has_upgraded),
+        Step(
+            "downgrade",
+            lambda s: _change_release(s, "previous"),
+            lambda s: _is_marked(s, old=True) and _runs_on(s),
+        ),
+        Step("upgrade-again", lambda s: _change_release(s, "current"), _has_upgraded),
         Step(
             "bump",
             lambda s: s.handler("web", **(SCALED | {"image": "web:v2", "version": "v2"})),
