@@ -98,7 +98,11 @@ async def run(cluster: Cluster, controllers: Sequence[Controller], settings: Set
         in_flight=settings.workers,
     )
     recorder = Recorder(
-        client, settings.name, os.environ.get("POD_NAME", ""), dropped=telemetry.event_dropped
+        client,
+        settings.name,
+        os.environ.get("POD_NAME", ""),
+        dropped=telemetry.event_dropped,
+        busy=lambda: len(runtime.queue) > 0,
     )
     runtime = Runtime(
         client,

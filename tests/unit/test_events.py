@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import tracemalloc
 from collections import Counter
 from datetime import UTC, datetime, timedelta
 
@@ -73,12 +74,14 @@ class Bench:
     def __init__(self, server=None, start=datetime(2030, 1, 1, tzinfo=UTC)):
         self.server = server or Server()
         self.dropped = Counter()
+        self.busy = False
         loop = asyncio.get_running_loop()
         self.recorder = Recorder(
             self.server,
             "widget-operator",
             "pod_1",
             dropped=lambda reason: self.dropped.update([reason]),
+            busy=lambda: self.busy,
             now=lambda: start + timedelta(seconds=loop.time()),
         )
 
@@ -262,6 +265,52 @@ async def test_memory_is_bounded():
                 await b.recorder.drain(1)
         assert len(b.recorder._series._items) == events.REMEMBERED
         assert len(b.recorder._buckets._items) == events.REMEMBERED
+
+
+async def test_what_is_remembered_is_small_and_forgotten_in_time():
+    async with bench() as b:
+        tracemalloc.start()
+        try:
+            before = tracemalloc.get_traced_memory()[0]
+            for number in range(events.REMEMBERED):
+                b.say(Note("Normal", "Created", "x" * 900), widget(f"w{number}"))
+                if number % 100 == 0:
+                    await b.recorder.drain(1)
+                    b.server.events.clear()
+                    b.server.calls.clear()
+            await b.recorder.drain(1)
+            b.server.events.clear()
+            b.server.calls.clear()
+            kept = tracemalloc.get_traced_memory()[0] - before
+        finally:
+            tracemalloc.stop()
+        assert kept < 800 * events.REMEMBERED
+        await asyncio.sleep(events.SERIES.total_seconds() + 1)
+        b.say()
+        assert len(b.recorder._series._items) == 1
+        assert len(b.recorder._buckets._items) == 1
+
+
+async def test_events_step_aside_while_there_is_other_work_and_all_arrive():
+    async with bench() as b:
+        b.busy = True
+        for number in range(50):
+            b.say(parent=widget(f"w{number}"))
+        await asyncio.sleep(10 * events.STEP_ASIDE + 0.01)
+        assert len(b.server.events) == 10
+        b.busy = False
+        await b.recorder.drain(1)
+        assert len(b.server.events) == 50
+        assert not b.dropped
+
+
+async def test_events_do_not_step_aside_until_they_are_dropped():
+    async with bench() as b:
+        b.busy = True
+        for number in range(events.WAITING):
+            b.say(parent=widget(f"w{number}"))
+        await asyncio.sleep(1)
+        assert len(b.server.events) >= events.WAITING // 2
 
 
 async def test_a_message_is_cut_and_holds_no_secret():
