@@ -109,6 +109,7 @@ class Evidence:
     foreign_after: dict[str, str] = field(default_factory=dict)
     hits: list[int] = field(default_factory=list)
     lease_seconds: float = 0.0
+    renew_seconds: float = 0.0
 
     def writes(self) -> list[Entry]:
         """The operator's writes that reached the proxy, its Lease's left out."""

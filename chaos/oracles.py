@@ -13,7 +13,7 @@ import re
 from collections import defaultdict
 from collections.abc import Callable, Iterator
 
-from chaos.evidence import Evidence, Finding, Sample
+from chaos.evidence import Evidence, Exit, Finding, Sample
 from chaos.proxy.trace import Entry
 from chaos.recorder import counts
 from harness.objects import CHILDREN
@@ -270,10 +270,27 @@ def _status_problems(status: Object, generation: int, before: int) -> Iterator[s
             yield f"{each['type']} has no reason"
 
 
+def _could_not_renew(evidence: Evidence, end: Exit) -> bool:
+    """Did the leader end because it must: no renewal was acknowledged within the deadline?
+
+    With leases of a few seconds a busy machine alone brings that about.
+    """
+    renewals = [
+        entry.at
+        for entry in evidence.entries
+        if (entry.replica, entry.resource) == (end.replica, "leases")
+        and entry.is_write
+        and entry.code in (200, 201)
+        and entry.at <= end.at
+    ]
+    electing = evidence.plan.replicas > 1 and end.code == 1
+    return electing and end.at - max(renewals, default=-math.inf) >= evidence.renew_seconds
+
+
 def health(evidence: Evidence) -> Iterator[str]:
     """No process ends that was not ended, and no bug shows in a log."""
     for end in evidence.exits:
-        if not end.planned:
+        if not end.planned and not _could_not_renew(evidence, end):
             yield f"{end.replica} ended by itself with code {end.code}"
     for where, text in evidence.outputs.items():
         if "a bug in reconciling" in text or "Traceback (most recent call last)" in text:

@@ -332,7 +332,7 @@ class Run:
     def _election(self) -> tuple[str, ...]:
         if self.plan.replicas == 1:
             return ("--no-leader-elect",)
-        self.evidence.lease_seconds = self._timing[0]
+        self.evidence.lease_seconds, self.evidence.renew_seconds = self._timing[:2]
         lease, renew, retry = self._timing
         return (
             "--leader-elect",

@@ -426,6 +426,15 @@ def _a_process_ended_by_itself(wrong: bool) -> Evidence:
 
 
 @case("health")
+def _a_leader_ended_though_it_had_just_renewed(wrong: bool) -> Evidence:
+    renewal = Entry(
+        seq=0, at=9.5 if wrong else 7.0, replica="a", verb="update", resource="leases", code=200
+    )
+    exits = [Exit("a", 1, planned=False, at=10.0)]
+    return evidence(TWO, entries=[renewal], exits=exits, renew_seconds=2.0)
+
+
+@case("health")
 def _a_log_shows_a_bug(wrong: bool) -> Evidence:
     log = "line\nTraceback (most recent call last):\n" if wrong else "line\n"
     return evidence(outputs={"a log": log})
