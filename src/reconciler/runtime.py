@@ -21,9 +21,10 @@ import structlog
 from reconciler.api import Api, NotLeader
 from reconciler.apply import KubernetesTarget
 from reconciler.cache import Store
+from reconciler.interests import Interests
 from reconciler.loop import Outcome, Reconciler
-from reconciler.meta import controller_of, key_parts
-from reconciler.model import Controller, Key, Kind, Need, Note, Object, Watch
+from reconciler.meta import key_parts
+from reconciler.model import Controller, Key, Kind, Note, Object, Watch
 from reconciler.ownership import owner_uid
 from reconciler.queue import WorkQueue
 from reconciler.reflector import Reflector
@@ -115,8 +116,7 @@ class Runtime:
         self._random = rng or random.Random()  # noqa: S311 - jitter, not a secret
         self._reconcilers: dict[str, Reconciler] = {}
         self._readers: dict[str, dict[str, Store]] = {}
-        self._needs: dict[Key, tuple[Need, ...]] = {}
-        self._interested: dict[Need, set[Key]] = {}
+        self._interests = Interests()
         self._parked: dict[str, set[Key]] = {kind: set() for kind in self.controllers}
         self._leading = asyncio.Event()
         self._stopping = asyncio.Event()
@@ -215,7 +215,7 @@ class Runtime:
         key = Key(controller.kind.kind, *key_parts(obj))
         if new is None:
             self._reconcilers[key.kind].forget(obj["metadata"]["uid"])
-            self._look_at(key, ())
+            self._interests.look_at(key, ())
             self.queue.drop(key)
         elif old is None or _told(old) != _told(new):
             # A user who changes an object is not made to wait for the backoff of its old state.
@@ -227,37 +227,8 @@ class Runtime:
     def _child_changed(
         self, controller: Controller, watch: Watch, old: Object | None, new: Object | None
     ) -> None:
-        keys: set[Key] = set()
-        for obj in (old, new):
-            if obj is None:
-                continue
-            owner = controller_of(obj)
-            if owner is not None and owner.get("kind") == controller.kind.kind:
-                keys.add(Key(controller.kind.kind, key_parts(obj)[0], str(owner.get("name"))))
-            namespace, name = key_parts(obj)
-            index = watch.index(obj) if watch.index else None
-            keys.update(self._interested.get(Need(watch.kind, namespace, name=name), ()))
-            if index is not None:
-                keys.update(self._interested.get(Need(watch.kind, namespace, index=index), ()))
-        for key in keys:
+        for key in self._interests.woken(controller.kind, watch, old, new):
             self._wake(key)
-
-    def _look_at(self, key: Key, needs: tuple[Need, ...]) -> None:
-        """Changes of what these needs ask for wake the key from now on, and of nothing else."""
-        before = self._needs.get(key, ())
-        if needs == before:
-            return
-        for need in before:
-            keys = self._interested[need]
-            keys.discard(key)
-            if not keys:
-                del self._interested[need]
-        for need in needs:
-            self._interested.setdefault(need, set()).add(key)
-        if needs:
-            self._needs[key] = needs
-        else:
-            self._needs.pop(key, None)
 
     def _wake(self, key: Key) -> None:
         """Look at the key again, unless the change is an answer to its own pass."""
@@ -303,7 +274,7 @@ class Runtime:
         started = loop.time()
         try:
             needs = self.controllers[key.kind].needs(parent)
-            self._look_at(key, needs)
+            self._interests.look_at(key, needs)
             outcome = await self._reconcilers[key.kind].reconcile(parent, needs)
         except NotLeader:
             self.queue.retry(key)

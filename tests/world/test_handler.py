@@ -471,7 +471,7 @@ async def test_nothing_is_remembered_of_handlers_that_are_gone():
         assert [len(store) for store in runtime.stores.values()] == [0] * len(runtime.stores)
         queue = runtime.queue
         assert (len(queue), queue.active, queue.delayed, queue.failing) == (0, 0, 0, 0)
-        assert (runtime._needs, runtime._interested) == ({}, {})
+        assert (runtime._interests._needs, runtime._interests._keys) == ({}, {})
         for reconciler in runtime._reconcilers.values():
             assert (reconciler._statuses, reconciler.target._memory) == ({}, {})
 
