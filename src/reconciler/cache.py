@@ -119,6 +119,11 @@ class Store:
         held = self._objects.get((namespace, name))
         return held.decoded() if held else None
 
+    def uid(self, namespace: str, name: str) -> str | None:
+        """The uid of the object of that name, or None."""
+        held = self._objects.get((namespace, name))
+        return held.uid if held else None
+
     def owned(self, uid: str) -> tuple[Object, ...]:
         """The children of the parent with this uid, by namespace and name."""
         return self._sorted(self._owned.get(uid, ()))

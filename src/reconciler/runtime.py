@@ -37,6 +37,11 @@ STOP_SECONDS = 20.0
 
 Result = Literal["success", "requeue", "error"]
 
+State = tuple[str, str]
+"""Uid and resource version: one state of one object."""
+
+_GONE: State = ("", "")
+
 _current: ContextVar[Key | None] = ContextVar("current", default=None)
 
 
@@ -117,6 +122,7 @@ class Runtime:
         self._reconcilers: dict[str, Reconciler] = {}
         self._readers: dict[str, dict[str, Store]] = {}
         self._interests = Interests()
+        self._news: dict[Key, set[State]] = {}
         self._parked: dict[str, set[Key]] = {kind: set() for kind in self.controllers}
         self._leading = asyncio.Event()
         self._stopping = asyncio.Event()
@@ -133,7 +139,7 @@ class Runtime:
                 api,
                 group=controller.kind.group,
                 manager=manager,
-                written=partial(_put, readers),
+                written=partial(self._answered, readers),
                 removed=partial(_remove, readers),
             )
             self._reconcilers[controller.kind.kind] = Reconciler(
@@ -142,7 +148,7 @@ class Runtime:
                 target(kubernetes),
                 readers,
                 manager,
-                status_written=partial(_put, readers),
+                status_written=partial(self._answered, readers),
                 clock=clock,
             )
         for store in self.stores.values():
@@ -222,18 +228,33 @@ class Runtime:
             self.queue.forget(key)
             self.queue.add(key)
         elif old.get("status") != new.get("status"):
-            self._wake(key)
+            self._wake(key, _state(new))
 
     def _child_changed(
         self, controller: Controller, watch: Watch, old: Object | None, new: Object | None
     ) -> None:
         for key in self._interests.woken(controller.kind, watch, old, new):
-            self._wake(key)
+            self._wake(key, _state(new) if new else _GONE)
 
-    def _wake(self, key: Key) -> None:
-        """Look at the key again, unless the change is an answer to its own pass."""
-        if key != _current.get():
+    def _wake(self, key: Key, state: State) -> None:
+        """Look at the key again, unless this state of an object is an answer to its own pass.
+
+        The watch can be faster than the answer: what comes in during a pass is looked at when it
+        has ended, and only if it was not the pass that made it so.
+        """
+        if key == _current.get():
+            return
+        if key in self._news:
+            self._news[key].add(state)
+        else:
             self.queue.add(key)
+
+    def _answered(self, stores: Mapping[str, Store], kind: Kind, obj: Object) -> None:
+        """The answer to our own write goes into the cache before the watch brings it."""
+        key = _current.get()
+        if key in self._news:
+            self._news[key].discard(_state(obj))
+        stores[kind.kind].put(obj)
 
     def _ready(self, kind: str) -> bool:
         return all(store.synced for store in self._readers[kind].values())
@@ -250,6 +271,7 @@ class Runtime:
         while True:
             key = await self.queue.get()
             _current.set(key)
+            self._news[key] = set()
             try:
                 with structlog.contextvars.bound_contextvars(
                     key=str(key), reconcile_id=next(self._passes)
@@ -257,6 +279,8 @@ class Runtime:
                     await self._pass(key)
             finally:
                 _current.set(None)
+                if self._news.pop(key):
+                    self.queue.add(key)
                 self.queue.done(key)
 
     async def _pass(self, key: Key) -> None:
@@ -284,6 +308,10 @@ class Runtime:
             log.exception("a bug in reconciling this object", retry_in=round(delay, 1))
             self._observer.reconciled(key.kind, "error", loop.time() - started)
             return
+        finally:
+            uid = parent["metadata"]["uid"]
+            if self._readers[key.kind][key.kind].uid(key.namespace, key.name) != uid:
+                self._reconcilers[key.kind].forget(uid)  # it went while it was worked on
         self._conclude(key, parent, outcome, loop.time() - started)
 
     def _conclude(self, key: Key, parent: Object, outcome: Outcome, seconds: float) -> None:
@@ -332,13 +360,13 @@ def _scope(namespace: str | None) -> str:
     return f" in {namespace}" if namespace else ""
 
 
-def _put(stores: Mapping[str, Store], kind: Kind, obj: Object) -> None:
-    """The answer to our own write goes into the cache before the watch brings it."""
-    stores[kind.kind].put(obj)
-
-
 def _remove(stores: Mapping[str, Store], kind: Kind, obj: Object) -> None:
     stores[kind.kind].remove(obj)
+
+
+def _state(obj: Object) -> State:
+    metadata = obj["metadata"]
+    return metadata.get("uid", ""), metadata.get("resourceVersion", "")
 
 
 def _told(parent: Object) -> list[Any]:

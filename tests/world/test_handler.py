@@ -134,14 +134,58 @@ async def test_an_edit_that_comes_between_a_pass_and_its_status_write_is_not_los
         assert containers["containers"][0]["image"] == "users:2"
 
 
+async def test_what_a_pass_wrote_is_not_looked_at_again_though_the_watch_told_of_it_first():
+    """Otherwise each pass is followed by one that finds nothing to do."""
+    passes = []
+    for seconds in (0.0, 0.1):
+        async with World(**options()) as world:
+            world.api.delay_answers(seconds)
+            await world.settle()
+            mark = world.operator._passes
+            before = next(mark)
+            world.create(GATI_HANDLER, handler(suspend=True))
+            await world.settle()
+            passes.append(next(mark) - before)
+    assert passes[0] == passes[1]
+
+
+async def test_what_others_change_while_a_pass_waits_for_an_answer_is_looked_at():
+    async with World(**options()) as world:
+        world.create(GATI_HANDLER, handler())
+        await world.settle()
+        world.api.delay_answers(5.0)
+        world.edit(GATI_HANDLER, "users", {"spec": {"version": "1.1.0"}})
+        await world.run_for(2)
+        assert len(world.operator._news) == 1, "the pass is under way"
+        world.edit(SERVICE, "handler-users", {"spec": {"ports": [{"port": 1, "name": "x"}]}})
+        world.delete(POD_DISRUPTION_BUDGET, "handler-users")
+        await world.settle(quiet=20)
+        service = world.live(SERVICE, "handler-users")
+        assert "http" in [port["name"] for port in service["spec"]["ports"]]
+        assert world.live(POD_DISRUPTION_BUDGET, "handler-users")
+
+
+async def test_nothing_is_remembered_of_a_handler_that_went_while_it_was_worked_on():
+    async with World(**options()) as world:
+        world.api.delay_answers(5.0)
+        world.create(GATI_HANDLER, handler())
+        await world.run_for(2)
+        world.delete(GATI_HANDLER, "users")
+        await world.settle(quiet=20)
+        reconciler = world.operator._reconcilers["GatiHandler"]
+        assert (reconciler._statuses, reconciler._told_at, reconciler._unsure) == ({}, {}, set())
+        assert reconciler.target._memory == {}
+
+
 @given(
     gone=st.sets(st.integers(0, 60), max_size=12),
     seed=st.integers(0, 100),
+    late=st.sampled_from((0.0, 0.2, 3.0)),
 )
 @settings(
     max_examples=12, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
-def test_lost_events_and_ended_watches_change_nothing_in_the_end(gone, seed):
+def test_lost_events_and_ended_watches_change_nothing_in_the_end(gone, seed, late):
     async def run():
         expected = await end_state(life, **options())
         async with World(**options(seed=seed)) as world:
@@ -153,6 +197,7 @@ def test_lost_events_and_ended_watches_change_nothing_in_the_end(gone, seed):
                 return counted in gone
 
             world.api.drop_events(lose)
+            world.api.delay_answers(late)
             await life(world)
             world.api.drop_events(None)
             world.server.compact()

@@ -246,6 +246,10 @@ class MemoryApi(Api):
         """Let calls take that long by loop time (0: none); beyond the deadline they fail."""
         self.faults.delay(seconds, verb, kind)
 
+    def delay_answers(self, seconds: float) -> None:
+        """Let answers to writes come that long after the watch told of them (0: at once)."""
+        self.faults.answers_after = seconds
+
     def partition(self, how: Partition = "refused") -> None:
         """Cut this client off. ``silent``: calls hang to their deadline, watches stay open."""
         self.faults.partition = how
@@ -318,6 +322,8 @@ class MemoryApi(Api):
                 Write(*call[:4], manager, call.subresource, call.dry_run, committed, changed)
             )
         self.faults.count_write(call, "after")
+        if self.faults.answers_after:
+            await asyncio.sleep(self.faults.answers_after)
         if lost := self.faults.failure(call, "after"):
             raise lost
         return result

@@ -81,6 +81,7 @@ class Faults:
     stale: dict[str, Listing] = field(default_factory=dict)
     watch_epoch: int = 0
     watch_error: Exception | None = None
+    answers_after: float = 0.0
     _failures: list[_Failure] = field(default_factory=list)
     _refused: set[tuple[str, str]] = field(default_factory=set)
     _delays: dict[tuple[str, str], float] = field(default_factory=dict)
