@@ -13,8 +13,10 @@ import ssl
 import tempfile
 import time
 from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterator, Mapping
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, NamedTuple
+from urllib.parse import quote, urlencode
 
 import aiohttp
 import msgspec
@@ -170,7 +172,7 @@ class Transport:
             headers["Content-Type"] = call.content_type
         return await self._session(purpose).request(
             call.method,
-            yarl.URL(self._cluster.server + call.path, encoded=True).with_query(call.query),
+            yarl.URL(self._cluster.server + call.path + _query(call.query), encoded=True),
             data=call.body,
             headers=headers,
             timeout=limits,
@@ -236,6 +238,12 @@ class Tls:
                 file.flush()
                 context.load_cert_chain(file.name)
         return context
+
+
+@lru_cache(64)
+def _query(query: tuple[tuple[str, str], ...]) -> str:
+    """As it follows a path; writes ask the same few again and again."""
+    return f"?{urlencode(query, quote_via=quote)}" if query else ""
 
 
 def _identity(pem: Pem) -> object:

@@ -10,7 +10,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
+from functools import lru_cache
 from typing import Any
+
+import msgspec
 
 from gati import names
 from gati import reasons as r
@@ -105,7 +108,7 @@ class HandlerController:
             Need(HORIZONTAL_POD_AUTOSCALER, namespace, index=workload),
         )
         try:
-            spec = parse_handler(parent)
+            spec = _parsed(parent)
         except Invalid:
             return always
         return always + _config_needs(spec)
@@ -125,7 +128,7 @@ class HandlerController:
         return self._managed(parent, spec, seen, now)
 
     def _parse(self, parent: Object) -> HandlerSpec:
-        spec = parse_handler(parent)
+        spec = _parsed(parent)
         return spec if spec.image is not None else replace(spec, image=self.default_image or None)
 
     def _managed(self, parent: Object, spec: HandlerSpec, seen: Seen, now: datetime) -> Plan:
@@ -195,6 +198,23 @@ class HandlerController:
         verdict = Verdict(False, reason, message, stalled=reason)
         new = status(parent, verdict, observed, now, spec=spec)
         return Plan(status=new, notes=notes(parent, new))
+
+
+def _parsed(parent: Object) -> HandlerSpec:
+    """As ``parse_handler``: one pass asks it for what is needed and for two plans."""
+    metadata = parent["metadata"]
+    try:
+        # Unlike JSON, MessagePack tells a key 1 from a key "1".
+        content = msgspec.msgpack.encode(parent.get("spec"))
+    except (TypeError, OverflowError, UnicodeEncodeError):  # from a file that no server has seen
+        return parse_handler(parent)
+    return _parsed_content(metadata["name"], metadata.get("namespace"), content)
+
+
+@lru_cache(64)
+def _parsed_content(name: str, namespace: str | None, content: bytes) -> HandlerSpec:
+    metadata = {"name": name} if namespace is None else {"name": name, "namespace": namespace}
+    return parse_handler({"metadata": metadata, "spec": msgspec.msgpack.decode(content)})
 
 
 _REPLICAS = (("spec", "replicas"),)
