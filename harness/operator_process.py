@@ -240,15 +240,23 @@ class OperatorProcess:
         ]
 
     def settle(self, seconds: float = 1.0) -> None:
-        """Until no pass has ended for some time; fails when the operator never rests."""
-        last, since = self.reconciles(), time.monotonic()
+        """Until no pass and no Event has ended for some time; fails when it never rests.
+
+        Events are written when there is nothing better to do: after a thousand creates they go on
+        for a while.
+        """
+        last, since = self._done(), time.monotonic()
         deadline = time.monotonic() + 60
         while time.monotonic() - since < seconds:
             assert time.monotonic() < deadline, "the operator never rests"
             time.sleep(0.1)
-            now = self.reconciles()
+            now = self._done()
             if now != last:
                 last, since = now, time.monotonic()
+
+    def _done(self) -> tuple[float, float]:
+        events = self.total("reconciler_api_requests_total", 'resource="events"')
+        return self.reconciles(), events
 
     def _audited(self, since: int) -> Iterator[Object]:
         with self.cluster.audit_log.open("rb") as log:
