@@ -108,6 +108,8 @@ class Evidence:
     foreign_before: dict[str, str] = field(default_factory=dict)
     foreign_after: dict[str, str] = field(default_factory=dict)
     hits: list[int] = field(default_factory=list)
+    misses: list[str] = field(default_factory=list)
+    """Disturbances that could not be carried out, and why."""
     lease_seconds: float = 0.0
     renew_seconds: float = 0.0
 

@@ -323,7 +323,9 @@ def resources(evidence: Evidence) -> Iterator[str]:
 
 
 def strikes(evidence: Evidence) -> Iterator[str]:
-    """Each fault of the plan happened: a plan that does nothing proves nothing."""
+    """Each fault and disturbance of the plan happened: a plan that does nothing proves nothing."""
+    for miss in evidence.misses:
+        yield f"not carried out: {miss}"
     if evidence.plan.strikes:
         for index, rule in enumerate(evidence.plan.rules):
             if index >= len(evidence.hits) or evidence.hits[index] == 0:

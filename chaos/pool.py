@@ -83,7 +83,7 @@ def run(job: Job) -> Result:
         findings=tuple(findings),
         seconds=time.monotonic() - began,
         tries=tries,
-        struck=all(evidence.hits),
+        struck=all(evidence.hits) and not evidence.misses,
         recovery=_recovery(evidence),
         folder=folder if findings or job.keep else None,
     )

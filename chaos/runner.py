@@ -15,7 +15,6 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import psutil
 import yaml
@@ -30,7 +29,7 @@ from chaos.scenario import Scenario, Stage, Step
 from chaos.scenarios import SCENARIOS
 from chaos.snapshot import Snapshot, difference, snapshot
 from chaos.webhook import MutatingWebhook
-from devcluster import Cluster
+from devcluster import Cluster, SecondApiServer
 from devcluster.api import ApiError
 from harness.objects import Objects
 from harness.operator_process import ACCOUNT, OperatorProcess
@@ -102,7 +101,7 @@ class Run:
         self._over = threading.Event()
         self._done = threading.Event()
         self._password = f"canary-{secrets.token_hex(12)}"
-        self._second: Any = None
+        self._second: SecondApiServer | None = None
         self._armed = not plan.at
 
     # The whole.
@@ -112,6 +111,7 @@ class Run:
         self.folder.mkdir(parents=True, exist_ok=True)
         with contextlib.ExitStack() as stack:
             self._prepare(stack)
+            stack.callback(self._stop_second_apiserver)
             supervisor = threading.Thread(target=self._supervise, daemon=True)
             supervisor.start()
             try:
@@ -280,7 +280,12 @@ class Run:
         return max(entry.at, entry.ended)
 
     def _disturb(self, disturbance: Disturbance) -> None:
-        disturbances.ACTIONS[disturbance.action](self, disturbance)
+        try:
+            disturbances.ACTIONS[disturbance.action](self, disturbance)
+        except Exception as error:  # noqa: BLE001 - in a thread: nobody else would be told
+            self.evidence.misses.append(
+                f"{disturbance.action} at {disturbance.at}: {type(error).__name__}: {error}"
+            )
 
     # Operators.
 
@@ -413,11 +418,15 @@ class Run:
         self.evidence.secrets["a rotated token"] = token
         return token
 
-    def second_apiserver(self) -> Any:
-        """The second API server of this control plane; started at the first call."""
+    def second_apiserver(self) -> SecondApiServer:
+        """The second API server of this control plane; started at the first call of a run."""
         if self._second is None:
             self._second = self.cluster.start_second_apiserver()
         return self._second
+
+    def _stop_second_apiserver(self) -> None:
+        if self._second is not None:
+            self._second.stop()
 
     def _release(self, name: str) -> None:
         """Run another release of the operator from now on; restart it where it runs."""

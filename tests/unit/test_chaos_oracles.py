@@ -488,6 +488,11 @@ def _a_fault_had_to_happen(wrong: bool) -> Evidence:
     return evidence(msgspec.structs.replace(IMPATIENT, strikes=wrong), hits=[0])
 
 
+@case("strikes")
+def _a_disturbance_could_not_be_carried_out(wrong: bool) -> Evidence:
+    return evidence(misses=["kill-apiserver at scale: no such process"] if wrong else [])
+
+
 @pytest.mark.parametrize(
     ("oracle", "make"), [pytest.param(o, f, id=f"{o}: {n}") for o, n, f in CASES]
 )
