@@ -45,6 +45,7 @@ chaos: binaries ## Break everything around the operator, and the operator too (a
 	@$(BIN)/python -m chaos $(if $(REPLAY),replay $(REPLAY),run $(ARGS))
 
 bench: binaries ## Measure the operator against bare writes (most of an hour) into docs/benchmarks.md
+	@$(BIN)/uv pip install --quiet --python $(BIN)/python --group plots
 	@$(BIN)/python -m bench run $(ARGS)
 	@$(BIN)/python -m bench report
 

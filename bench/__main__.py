@@ -20,7 +20,7 @@ from typing import Any
 
 import click
 
-from bench import machine, records, report
+from bench import machine, plots, records, report
 from bench.laboratory import Laboratory
 from bench.measurements import ALL
 from bench.measurements.shape import Measurement
@@ -128,8 +128,13 @@ def run(names: tuple[str, ...], results: Path, quick: bool, **given: Any) -> Non
 @click.option("--output", type=click.Path(path_type=Path), default=PAGE,
               show_default="docs/benchmarks.md", help="The page to write.")  # fmt: skip
 def report_(results: Path, output: Path) -> None:
-    """Write the page of all results, and print the verdicts."""
+    """Write the page of all results, with pictures beside it, and print the verdicts."""
     now, before = records.load(results), records.load(results, ".before.json")
+    try:
+        pictures = plots.draw(now, output.with_suffix(""))
+    except ImportError:
+        pictures = {}
+        say("no pictures: their library is missing (make bench installs it)")
     sections = []
     for each in ALL:
         record, earlier = now.get(each.name), before.get(each.name)
@@ -140,6 +145,7 @@ def report_(results: Path, output: Path) -> None:
             record,
             each.judge(record.samples) if record else (),
             each.judge(earlier.samples) if earlier else (),
+            f"{output.stem}/{pictures[each.name].name}" if each.name in pictures else "",
         )
         sections.append(section)
         if record:

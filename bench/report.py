@@ -19,7 +19,8 @@ HEADER = "<!-- Written by `python -m bench report`: do not edit. -->"
 class Section(NamedTuple):
     """One measurement as the page shows it.
 
-    ``record`` is None where it was not made yet; ``before`` are the rows of the run before.
+    ``record`` is None where it was not made yet; ``before`` are the rows of the run before;
+    ``picture`` is the path of a drawing, as the page refers to it.
     """
 
     name: str
@@ -28,6 +29,7 @@ class Section(NamedTuple):
     record: Record | None
     rows: Sequence[Row]
     before: Sequence[Row] = ()
+    picture: str = ""
 
 
 def summary(name: str, rows: Sequence[Row]) -> str:
@@ -150,6 +152,9 @@ def _section(section: Section) -> Iterator[str]:
         rounds = str(row.spread.count)
         yield _line(row.figure, value(row), extent(row), rounds, target(row), row.verdict)
     yield ""
+    if section.picture:
+        yield f"![{section.question}]({section.picture})"
+        yield ""
     yield f"<details><summary>Settings</summary>\n\n{_settings(record)}\n\n</details>"
 
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
+import sys
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -12,7 +14,7 @@ import msgspec
 import pytest
 from click.testing import CliRunner
 
-from bench import audit, bodies, figures, floor, records, report
+from bench import audit, bodies, figures, floor, plots, records, report
 from bench.__main__ import cli
 from bench.figures import Row, growth, number, percentile, ratios, slope, spread
 from bench.measurements import ALL, churn, convergence, latency, memory, poison, rest, restart
@@ -407,6 +409,48 @@ def test_the_command_line_writes_the_page_from_stored_records(tmp_path: Path) ->
     done = CliRunner().invoke(cli, ["report", "--results", str(tmp_path), "--output", str(page)])
     assert done.exit_code == 0, done.output
     assert page.read_text("utf-8").startswith(report.HEADER)
+
+
+def test_a_picture_is_of_the_samples_in_the_page_or_there_is_none(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stale = tmp_path / "page" / "rest.svg"
+    stale.parent.mkdir()
+    stale.write_text("of other samples")
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
+    records.store(tmp_path, a_record())
+    page = tmp_path / "page.md"
+    done = CliRunner().invoke(cli, ["report", "--results", str(tmp_path), "--output", str(page)])
+    assert done.exit_code == 0, done.output
+    assert "their library is missing" in done.output
+    assert not stale.exists()
+    assert ".svg" not in page.read_text("utf-8")
+
+
+@pytest.mark.skipif(
+    importlib.util.find_spec("matplotlib") is None,
+    reason="the dependency group 'plots' is not installed (make bench does)",
+)
+@pytest.mark.filterwarnings("default")
+def test_pictures_are_drawn_and_shown(tmp_path: Path) -> None:
+    samples = {
+        "latency": [{"round": 0, "change": "edit", "ms": [20.0, 30.0, 90.0]}],
+        "memory": [{"round": 0, "handlers": n, "rss": 5e7, "peak_rss": 6e7} for n in (0, 1000)],
+        "churn": [{"round": 0, "handlers": n, "rss": 5e7, "tasks": 30} for n in (0, 100)],
+    }
+    found = {
+        name: msgspec.structs.replace(a_record(), name=name, samples=each)
+        for name, each in samples.items()
+    }
+    drawn = plots.draw(found, tmp_path)
+    assert set(drawn) == set(plots.PICTURES) == set(samples)
+    before = {name: path.read_bytes() for name, path in drawn.items()}
+    assert {name: path.read_bytes() for name, path in plots.draw(found, tmp_path).items()} == before
+
+
+def test_the_page_shows_a_picture() -> None:
+    section = report.Section("rest", "Why?", "m", a_record(), (), picture="benchmarks/rest.svg")
+    assert "![Why?](benchmarks/rest.svg)" in report.page([section])
 
 
 def test_a_page_without_results_names_every_measurement_and_how_to_make_it(tmp_path: Path) -> None:
