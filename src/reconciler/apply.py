@@ -40,8 +40,6 @@ class _Memory:
     agreed: str = ""
     """Digest of (intent, content) that the server answered although they differ."""
     repairs: Repairs = field(default_factory=Repairs)
-    foreign: bool = False
-    """The name was somebody else's at the last look, so look before trying to create."""
 
 
 _NOTHING = _Memory()
@@ -127,7 +125,9 @@ class KubernetesTarget:
         return await self._reconcile(child, body, live, change_set.parent)
 
     async def _create(self, child: Child, body: Object, change_set: ChangeSet) -> Change:
-        if self._remembered(change_set.parent, child).foreign:
+        if change_set.parent.get("status"):
+            # Not its first pass: the name may be known to be another's, also to an earlier process,
+            # and a create that is refused is a write for nothing.
             live = await self._api.get(child.kind, *key_parts(child.body))
             if live is not None:
                 return await self._reconcile(child, body, live, change_set.parent)
@@ -149,9 +149,7 @@ class KubernetesTarget:
 
     async def _reconcile(self, child: Child, body: Object, live: Object, parent: Object) -> Change:
         name = child.id[1]
-        foreign = not ownership.is_own(live, parent, self._group)
-        self._remember(parent, child, foreign=foreign)
-        if foreign:
+        if not ownership.is_own(live, parent, self._group):
             return Change(child.kind, name, Action.FOREIGN, detail=ownership.describe_owner(live))
         if "deletionTimestamp" in live["metadata"]:
             return Change(child.kind, name, Action.WAITING, live, wait=5.0)

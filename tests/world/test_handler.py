@@ -84,6 +84,21 @@ async def test_a_restart_writes_nothing():
         assert world.writes_since(mark, dry_runs=True) == []
 
 
+async def test_a_restart_beside_a_name_that_is_anothers_tries_no_write():
+    """A create that is refused changes nothing, and is a write all the same."""
+    async with World(**options()) as world:
+        foreign = {"ports": [{"port": 80}], "selector": {"app": "theirs"}}
+        body = {"metadata": {"name": "handler-users"}, "spec": foreign}
+        world.create(SERVICE, {"apiVersion": "v1", "kind": "Service", **body})
+        world.create(GATI_HANDLER, handler())
+        await world.settle()
+        assert ready(world)["reason"] == "NameConflict"
+        await world.restart()
+        before = len(world.api.writes)
+        await world.run_for(100)
+        assert world.api.writes[before:] == []
+
+
 async def count_writes():
     async with World(**options()) as world:
         await life(world)
