@@ -395,9 +395,11 @@ class Run:
         replica.down_until = time.monotonic() + back_after
 
     def leader(self) -> Replica:
-        """The replica that holds the Lease; waits for one."""
+        """The replica that holds the Lease, or the only one; waits for it."""
         deadline = time.monotonic() + 30
         while time.monotonic() < deadline:
+            if self.plan.replicas == 1 and self.replicas[0].operator.running:
+                return self.replicas[0]
             for lease in self.recorder.all("leases"):
                 holder = (lease["spec"].get("holderIdentity") or "").split("_")[0]
                 for replica in self.replicas:
