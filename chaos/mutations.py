@@ -373,8 +373,8 @@ MUTATIONS: tuple[Mutation, ...] = (
         ),
         _plan(
             "lost answer",
-            at="bump",
-            rules=(Rule(verb="apply", resource="deployments", phase="before", fault="drop"),),
+            at="lose-service",  # of which no status tells: nothing else asks for a pass
+            rules=(Rule(verb="apply", resource="services", phase="before", fault="drop"),),
             flags=("--resync=0",),
             patience=15.0,
         ),

@@ -45,6 +45,8 @@ SETTLED_SECONDS = 0.4
 SILENCE_SECONDS = 1.3
 SILENCE_PATIENCE = 25.0
 STOP_SECONDS = 30.0
+USER_PATIENCE = 90.0
+"""How long a change is tried while the API server is away: on a busy machine it restarts slowly."""
 KILLED = -9
 
 
@@ -185,12 +187,12 @@ class Run:
         for thread in threads:
             thread.start()
         self._act(step)
-        problems = self._wait(step, began + self.plan.patience, threads)
+        problems = self._wait(step, time.monotonic() + self.plan.patience, threads)
         return StepEnd(step.name, began, time.monotonic(), self._snapshot(), problems)
 
     def _act(self, step: Step) -> None:
         """The user's change; while the API server is away the user tries again, as people do."""
-        deadline = time.monotonic() + self.plan.patience
+        deadline = time.monotonic() + USER_PATIENCE
         while True:
             try:
                 step.act(self.stage)
