@@ -69,8 +69,8 @@ MUTATIONS: tuple[Mutation, ...] = (
         (
             Edit(
                 "reconciler/apply.py",
-                "foreign = not ownership.is_own(live, parent, self._group)",
-                "foreign = False",
+                "if not ownership.is_own(live, parent, self._group):",
+                "if False:",
             ),
         ),
         _plan("adopt", patience=20.0),
