@@ -41,10 +41,10 @@ test: binaries ## All tests: unit, world, and the real control plane
 test-unit: setup ## The tests that need no control plane (seconds)
 	@$(BIN)/python -m pytest -n 2 tests/unit tests/world $(ARGS)
 
-chaos: binaries ## Break everything around the operator, and the operator too (at most an hour)
+chaos: binaries ## Break everything around the operator, and the operator too (about 45 min)
 	@$(BIN)/python -m chaos $(if $(REPLAY),replay $(REPLAY),run $(ARGS))
 
-bench: binaries ## Measure the operator against bare writes (most of an hour) into docs/benchmarks.md
+bench: binaries ## Measure the operator against bare writes (20-30 min) into docs/benchmarks.md
 	@$(BIN)/uv pip install --quiet --python $(BIN)/python --group plots
 	@$(BIN)/python -m bench run $(ARGS)
 	@$(BIN)/python -m bench report
