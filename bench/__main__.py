@@ -85,6 +85,7 @@ def list_() -> None:
 @setting("--long-rounds", click.IntRange(1), "How often to repeat what takes minutes.")
 @setting("--in-flight", click.IntRange(1), "Requests at a time, of the floor and when filling.")
 @setting("--cold-counts", Counts(), "convergence: numbers of handlers.")
+@setting("--cold-rounds", click.IntRange(1), "convergence: pairs of runs for each number.")
 @setting("--at-rest", click.IntRange(1), "latency, rest, poison: handlers that are there.")
 @setting("--edits", click.IntRange(2), "latency: changes in a round, of each sort.")
 @setting("--rest-seconds", click.FloatRange(1), "rest: how long.")
@@ -102,7 +103,7 @@ def run(names: tuple[str, ...], results: Path, quick: bool, **given: Any) -> Non
     Examples:
       python -m bench run
       python -m bench run --quick
-      python -m bench run convergence restart --rounds 5
+      python -m bench run latency restart --rounds 5
     """  # noqa: D301 - click wants a real backspace before a paragraph that it must not wrap
     for number in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.default_int_handler)

@@ -13,7 +13,8 @@ from dataclasses import dataclass
 class Settings:
     """Counts are objects, times are seconds.
 
-    ``rounds`` repeats what takes seconds, ``long_rounds`` what takes minutes. ``at_rest`` is how
+    ``rounds`` repeats what takes seconds, ``long_rounds`` what takes minutes; ``cold_rounds`` is
+    more, as one ratio of two runs on shared cores scatters by a tenth. ``at_rest`` is how
     many converged handlers there are beside those that a measurement touches.
     """
 
@@ -21,6 +22,7 @@ class Settings:
     long_rounds: int = 1
     in_flight: int = 32
     cold_counts: tuple[int, ...] = (100, 500, 1000)
+    cold_rounds: int = 7
     at_rest: int = 1000
     edits: int = 200
     rest_seconds: float = 120.0
@@ -38,6 +40,7 @@ FULL = Settings()
 QUICK = Settings(
     rounds=2,
     cold_counts=(50,),
+    cold_rounds=2,
     at_rest=100,
     edits=30,
     rest_seconds=10.0,

@@ -36,7 +36,7 @@ def measure(laboratory: Laboratory) -> Iterator[Sample]:
     settings = laboratory.settings
     for handlers in settings.cold_counts:
         data = laboratory.seeds.created(handlers)
-        for round_ in range(settings.rounds):
+        for round_ in range(settings.cold_rounds):
             order = (OURS, FLOOR) if round_ % 2 == 0 else (FLOOR, OURS)
             for contestant in order:
                 run = run_operator if contestant == OURS else run_floor
