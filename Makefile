@@ -44,7 +44,7 @@ test-unit: setup ## The tests that need no control plane (seconds)
 chaos: binaries ## Break everything around the operator, and the operator too (about 45 min)
 	@$(BIN)/python -m chaos $(if $(REPLAY),replay $(REPLAY),run $(ARGS))
 
-bench: binaries ## Measure the operator against bare writes (20-30 min) into docs/benchmarks.md
+bench: binaries ## Measure the operator against bare writes (25-35 min) into docs/benchmarks.md
 	@$(BIN)/uv pip install --quiet --python $(BIN)/python --group plots
 	@$(BIN)/python -m bench run $(ARGS)
 	@$(BIN)/python -m bench report
