@@ -125,12 +125,11 @@ class KubernetesTarget:
         return await self._reconcile(child, body, live, change_set.parent)
 
     async def _create(self, child: Child, body: Object, change_set: ChangeSet) -> Change:
-        if change_set.parent.get("status"):
-            # Not its first pass: the name may be known to be another's, also to an earlier process,
-            # and a create that is refused is a write for nothing.
-            live = await self._api.get(child.kind, *key_parts(child.body))
-            if live is not None:
-                return await self._reconcile(child, body, live, change_set.parent)
+        parent = change_set.parent
+        # After its first pass the name may be known to be another's, also to an earlier process,
+        # and a create that is refused is a write for nothing.
+        if parent.get("status") and (change := await self._settle_uncached(child, body, parent)):
+            return change
         only = {**body, "metadata": {**body["metadata"], "resourceVersion": CREATE_ONLY}}
         try:
             created = await self._api.apply(child.kind, only, manager=self._manager)
@@ -138,14 +137,19 @@ class KubernetesTarget:
             if error.code != 409:
                 raise
         else:
-            self._agree(child, change_set.parent, body, created)
+            self._agree(child, parent, body, created)
             self._written(child.kind, created)
             return Change(child.kind, child.id[1], Action.CREATED, created)
-        # Something has the name that the cache does not show: another's, or ours without its label.
+        change = await self._settle_uncached(child, body, parent)
+        return change or Change(child.kind, child.id[1], Action.WAITING, wait=1.0)
+
+    async def _settle_uncached(self, child: Child, body: Object, parent: Object) -> Change | None:
+        """Settle what has the name and is not in the cache; None where nothing has it.
+
+        It is another's, or ours without the label by which it is watched.
+        """
         live = await self._api.get(child.kind, *key_parts(child.body))
-        if live is None:
-            return Change(child.kind, child.id[1], Action.WAITING, wait=1.0)
-        return await self._reconcile(child, body, live, change_set.parent)
+        return await self._reconcile(child, body, live, parent) if live is not None else None
 
     async def _reconcile(self, child: Child, body: Object, live: Object, parent: Object) -> Change:
         name = child.id[1]
