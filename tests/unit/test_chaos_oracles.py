@@ -119,6 +119,12 @@ def _a_child_was_not_deleted(wrong: bool) -> Evidence:
 
 
 @case("object-counts")
+def _a_child_is_missing_in_a_run_that_came_to_its_end(wrong: bool) -> Evidence:
+    steps = [ended("create", *([] if wrong else ["x: missing"]))]
+    return evidence(reference=reference(counts={"services/web/ADDED": 1}), steps=steps)
+
+
+@case("object-counts")
 def _something_is_made_that_never_was(wrong: bool) -> Evidence:
     name = "new" if wrong else "kube-root-ca.crt"
     frames = [frame({"metadata": {"name": name}}, "ADDED", "configmaps")]
