@@ -24,6 +24,7 @@ from chaos.oracles import judge
 from chaos.plan import Plan, save
 from chaos.runner import Run
 
+ROOT = Path(__file__).parents[1]
 TRIES = 4
 """How often a plan is run until its fault strikes."""
 
@@ -69,7 +70,7 @@ def run(job: Job) -> Result:
         folder = job.folder / f"{job.plan.id}-{tries}"
         evidence, findings = _once(job, folder)
         missed = {each.oracle for each in findings} == {"strikes"}
-        if not missed:
+        if not missed or evidence.misses:
             break
         shutil.rmtree(folder, ignore_errors=True)
     if findings or job.keep:
@@ -95,9 +96,22 @@ def _once(job: Job, folder: Path) -> tuple[Evidence, list[Finding]]:
     try:
         evidence = made.execute()
     except Exception as error:  # noqa: BLE001 - the rig's own failure is a finding of this plan
-        text = traceback.format_exception(error)[-2:]
-        return made.evidence, [Finding("rig", f"{error!r} {' '.join(text).strip()[-600:]}")]
+        return made.evidence, [Finding("rig", _account(error, made.evidence))]
     return evidence, judge(evidence)
+
+
+def _account(error: BaseException, evidence: Evidence) -> str:
+    """What went wrong in the rig, by way of which of its lines, and what went wrong before it."""
+    chain = [error]
+    while (before := chain[-1].__context__) is not None:
+        chain.append(before)
+    lines = [
+        f"{Path(frame.filename).name}:{frame.lineno} {frame.name}"
+        for each in reversed(chain)
+        for frame in traceback.extract_tb(each.__traceback__)
+        if Path(frame.filename).is_relative_to(ROOT)
+    ]
+    return "; ".join([repr(error), " > ".join(lines), *evidence.misses])
 
 
 def _recovery(evidence: Evidence) -> float | None:

@@ -132,7 +132,11 @@ class Run:
         for resource, body in canaries():
             self.objects.create(resource, body)
         if self.plan.replicas > 1:
-            self._allow_leases()
+            # Leases of parallel runs must not meet, so each is in its run's own namespace.
+            self._allow("coordination.k8s.io", "leases", "get", "create", "update")
+        if self._source is not None:
+            # What an edited operator does wrong is to be seen, not prevented by its rights.
+            self._allow("apps", "deployments", "delete")
         self.evidence.foreign_before = self._canaries()
         self.recorder.start()
         stack.callback(self.recorder.stop)
@@ -186,8 +190,12 @@ class Run:
         # A disturbance begins with the step's own change, so that it meets it half-way.
         for thread in threads:
             thread.start()
-        self._act(step)
-        problems = self._wait(step, time.monotonic() + self.plan.patience, threads)
+        try:
+            self._act(step)
+            problems = self._wait(step, threads)
+        finally:
+            for thread in threads:  # each undoes what it does, and only then may others look
+                thread.join()
         return StepEnd(step.name, began, time.monotonic(), self._snapshot(), problems)
 
     def _act(self, step: Step) -> None:
@@ -209,20 +217,22 @@ class Run:
                     raise
                 time.sleep(0.3)
 
-    def _wait(
-        self, step: Step, deadline: float, threads: list[threading.Thread]
-    ) -> tuple[str, ...]:
-        """Until the step is as it should be; what it lacks, where that takes too long."""
+    def _wait(self, step: Step, threads: list[threading.Thread]) -> tuple[str, ...]:
+        """Until the step is as it should be; what it lacks, where that takes too long.
+
+        The time counts from when what the disturbances did is over.
+        """
         settle = SETTLED_SECONDS if self.reference else 3 * SETTLED_SECONDS
+        deadline = time.monotonic() + self.plan.patience
         while True:
             reached = self._reached(step)
             compared = reached and not self._difference(step)
-            calm = self._silence() >= settle and not any(each.is_alive() for each in threads)
-            if compared and calm:
+            disturbed = any(each.is_alive() for each in threads)
+            if compared and not disturbed and self._silence() >= settle:
                 return ()
-            if time.monotonic() > deadline:
-                for thread in threads:
-                    thread.join()
+            if disturbed:
+                deadline = time.monotonic() + self.plan.patience
+            elif time.monotonic() > deadline:
                 if not reached:
                     return ("its end is not reached", *self._difference(step)[:12])
                 if not compared:
@@ -453,20 +463,16 @@ class Run:
         self.cluster.api.json("POST", path, body)
         self.evidence.secrets["the content of a Secret"] = self._password
 
-    def _allow_leases(self) -> None:
-        """Leases of parallel runs must not meet, so each is in its run's own namespace."""
+    def _allow(self, group: str, resource: str, *verbs: str) -> None:
+        """Give the operators more rights than they are installed with, in this namespace."""
         base = f"/apis/rbac.authorization.k8s.io/v1/namespaces/{self.namespace}"
-        rule = {
-            "apiGroups": ["coordination.k8s.io"],
-            "resources": ["leases"],
-            "verbs": ["get", "create", "update"],
-        }
+        metadata = {"name": f"chaos-{resource}"}
+        rule = {"apiGroups": [group], "resources": [resource], "verbs": verbs}
         namespace, name = self._account
         subject = {"kind": "ServiceAccount", "namespace": namespace, "name": name}
-        reference = {"apiGroup": "rbac.authorization.k8s.io", "kind": "Role", "name": "lease"}
-        metadata = {"name": "lease"}
-        self.cluster.api.json("POST", f"{base}/roles", {"metadata": metadata, "rules": [rule]})
+        reference = {"apiGroup": "rbac.authorization.k8s.io", "kind": "Role", **metadata}
         binding = {"metadata": metadata, "subjects": [subject], "roleRef": reference}
+        self.cluster.api.json("POST", f"{base}/roles", {"metadata": metadata, "rules": [rule]})
         self.cluster.api.json("POST", f"{base}/rolebindings", binding)
 
     def _canaries(self) -> dict[str, str]:

@@ -50,6 +50,11 @@ def _is_new(stage: Stage, resource: str, name: str) -> bool:
     return found is not None and found["metadata"]["uid"] != stage.memory[f"{resource}/{name}"]
 
 
+def _version(obj: Object) -> int:
+    """Where the object stands in the history of its control plane (KEP-5504: it can be compared)."""
+    return int(obj["metadata"]["resourceVersion"])
+
+
 def _replicas(stage: Stage, name: str, count: int) -> bool:
     found = stage.there("gatihandlers", name) or {}
     return stage.is_ready(name) and found["status"].get("readyReplicas") == count
@@ -84,13 +89,14 @@ def _strip_marks(stage: Stage) -> None:
     """Without its label the Deployment drops out of the operator's watch, as if deleted."""
     _remember(stage, "deployments", CHILD)
     patch = {"metadata": {"labels": {_MANAGED_BY: None}, "ownerReferences": None}}
-    stage.objects.merge("deployments", CHILD, patch)
+    stage.memory["stripped"] = _version(stage.objects.merge("deployments", CHILD, patch))
 
 
 def _marks_are_back(stage: Stage) -> bool:
     found = stage.there("deployments", CHILD)
     return (
         found is not None
+        and _version(found) > stage.memory["stripped"]
         and found["metadata"]["uid"] == stage.memory[f"deployments/{CHILD}"]
         and _MANAGED_BY in found["metadata"]["labels"]
         and "ownerReferences" in found["metadata"]
@@ -98,19 +104,14 @@ def _marks_are_back(stage: Stage) -> bool:
 
 
 def _wipe_status(stage: Stage) -> None:
-    found = stage.objects.there("gatihandlers", "web")
-    found["status"] = {}
-    path = stage.objects.path("gatihandlers", "web", "status")
-    wiped = stage.objects.cluster.api.json("PUT", path, found)
-    stage.memory["wiped"] = int(wiped["metadata"]["resourceVersion"])
+    wiped = stage.objects.merge("gatihandlers", "web", {"status": None}, "status")
+    stage.memory["wiped"] = _version(wiped)
 
 
 def _status_is_back(stage: Stage) -> bool:
     found = stage.there("gatihandlers", "web")
     return (
-        found is not None
-        and int(found["metadata"]["resourceVersion"]) > stage.memory["wiped"]
-        and _replicas(stage, "web", 2)
+        found is not None and _version(found) > stage.memory["wiped"] and _replicas(stage, "web", 2)
     )
 
 
