@@ -11,9 +11,9 @@ from pathlib import Path
 import click
 
 from chaos import plan as plans
-from chaos.mutations import MUTATIONS
-from chaos.mutations import run as run_mutations
+from chaos.mutations import MUTATIONS, Mutation
 from chaos.pool import Pool, Result
+from chaos.proof import Verdict, prove
 from chaos.references import NoReference
 from chaos.report import failures, summary
 from chaos.scenarios import SCENARIOS
@@ -85,9 +85,9 @@ def run(
         wrong = any(result.findings for result in results)
         wrong |= any(line.startswith("FEWER") for line in text)
         if mutations if mutations is not None else not only:
-            lines, missed = run_mutations(suite, MUTATIONS, workers, progress.line)
-            text += ["", *lines]
-            wrong |= bool(missed)
+            verdicts = _prove(suite, MUTATIONS, workers, progress)
+            text += ["", *_told(verdicts)]
+            wrong |= not all(each.caught for each in verdicts)
         text.append(f"\n{len(results)} plans in {progress._elapsed().strip()}")  # noqa: SLF001
         report = "\n".join(text)
         (suite.folder / "summary.txt").write_text(report + "\n", "utf-8")
@@ -122,9 +122,24 @@ def mutations(names: Sequence[str], workers: int) -> None:
     progress = Progress()
     chosen = [each for each in MUTATIONS if not names or each.name in names]
     with Suite(folder=Suite.folder.with_name("chaos-mutations"), told=progress.line) as suite:
-        lines, missed = run_mutations(suite, chosen, workers, progress.line)
-    print("\n" + "\n".join(lines))
-    sys.exit(1 if missed else 0)
+        verdicts = _prove(suite, chosen, workers, progress)
+    print("\n" + "\n".join(_told(verdicts)))
+    sys.exit(0 if all(each.caught for each in verdicts) else 1)
+
+
+def _prove(
+    suite: Suite, chosen: Sequence[Mutation], workers: int, progress: Progress
+) -> list[Verdict]:
+    def heard(result: Result) -> None:
+        found = str(result.findings[0])[:120] if result.findings else "nothing found"
+        progress.line(f"{result.plan}: {found}")
+
+    return prove(suite, chosen, workers, heard)
+
+
+def _told(verdicts: Sequence[Verdict]) -> list[str]:
+    caught = sum(each.caught is not None for each in verdicts)
+    return [*map(str, verdicts), f"{caught} of {len(verdicts)} mutations caught"]
 
 
 @main.command("list")

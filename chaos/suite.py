@@ -123,11 +123,12 @@ class Suite:
     def run(self, plans: Sequence[Plan], pool: Pool, *, source: Path | None = None) -> list[Result]:
         """Run plans; those that want a control plane of their own go beside the others."""
         self.refer((plan.scenario, plan.webhook) for plan in plans)
-        jobs = [self._job(plan, source) for plan in plans]
+        jobs = [self.job(plan, source) for plan in plans]
         alone = [job for job in jobs if job.plan.exclusive]
         return pool.run([job for job in jobs if not job.plan.exclusive], alone)
 
-    def _job(self, plan: Plan, source: Path | None) -> Job:
+    def job(self, plan: Plan, source: Path | None = None) -> Job:
+        """A plan with all that it needs; its control plane and reference are made where missing."""
         return Job(
             plan=plan,
             cluster=self.cluster(exclusive=plan.exclusive).name,

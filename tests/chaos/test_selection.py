@@ -13,12 +13,12 @@ from pathlib import Path
 import pytest
 
 from chaos import catalogue
-from chaos import mutations as proof
 from chaos.crash_points import PHASES, crash_plans
 from chaos.evidence import Reference
 from chaos.mutations import MUTATIONS
 from chaos.plan import Plan, load, save
 from chaos.pool import Pool
+from chaos.proof import prove
 from chaos.report import failures
 from chaos.scenarios import SCENARIOS
 from chaos.suite import Suite
@@ -97,8 +97,8 @@ def test_the_operator_does_not_mind_a_selection_of_faults(suite: Suite):
 def test_the_rig_finds_bugs_that_are_put_into_the_operator(suite: Suite):
     chosen = [mutation for mutation in MUTATIONS if mutation.name in CAUGHT]
     assert len(chosen) == len(CAUGHT)
-    lines, missed = proof.run(suite, chosen, WORKERS, lambda _line: None)
-    assert not missed, "\n".join(lines)
+    verdicts = prove(suite, chosen, WORKERS, lambda _result: None)
+    assert all(each.caught for each in verdicts), "\n".join(map(str, verdicts))
 
 
 def test_a_kept_plan_is_one_that_a_run_can_replay(tmp_path: Path):
