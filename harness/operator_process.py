@@ -254,9 +254,12 @@ class OperatorProcess:
             if now != last:
                 last, since = now, time.monotonic()
 
-    def _done(self) -> tuple[float, float]:
-        events = self.total("reconciler_api_requests_total", 'resource="events"')
-        return self.reconciles(), events
+    def _done(self) -> dict[str, float]:
+        return {
+            series: value
+            for series, value in self.metrics().items()
+            if series.startswith("reconciler_reconcile_total") or 'resource="events"' in series
+        }
 
     def _audited(self, since: int) -> Iterator[Object]:
         with self.cluster.audit_log.open("rb") as log:
