@@ -183,14 +183,11 @@ MUTATIONS: tuple[Mutation, ...] = (
         "a child that lost its label is deleted and made anew",
         (
             Edit(
-                "reconciler/apply.py",
-                "        return await self._reconcile(child, body, live, parent) "
-                "if live is not None else None\n",
-                "        if live is None or not ownership.is_own(live, parent, self._group):\n"
-                "            return live and await self._reconcile(child, body, live, parent)\n"
-                '        uid = live["metadata"]["uid"]\n'
-                "        await self._api.delete(child.kind, *key_parts(live), uid=uid)\n"
-                "        return Change(child.kind, child.id[1], Action.WAITING, wait=0.1)\n",
+                "reconciler/loop.py",
+                "            if obj is not None:\n                live[child.id] = obj\n",
+                "            if obj is not None and is_own(obj, parent, self.controller.kind.group):\n"
+                "                await self.target.delete(child.kind, *key_parts(child.body))\n"
+                "            elif obj is not None:\n                live[child.id] = obj\n",
             ),
         ),
         _plan("label off", patience=20.0),
@@ -269,9 +266,10 @@ MUTATIONS: tuple[Mutation, ...] = (
         (
             Edit(
                 "reconciler/apply.py",
-                "        if not paths:\n            return Change(child.kind, name, Action.UNCHANGED, live)\n"
-                "        if not same_intent:\n",
-                "        if not same_intent or not paths:\n",
+                "        if not paths or remembered.agreed == _agreement(body, live):\n"
+                "            return self._unchanged(child, live, remembered)\n"
+                "        intent = self._intent(body)\n        if intent not",
+                "        intent = self._intent(body)\n        if not paths or intent not",
             ),
         ),
         _plan("no compare", patience=20.0),
@@ -436,11 +434,11 @@ MUTATIONS: tuple[Mutation, ...] = (
         (
             Edit(
                 "reconciler/apply.py",
-                "        if not same_intent:\n",
-                '        if not same_intent and child.kind.kind == "Deployment":\n'
+                "        intent = self._intent(body)\n",
+                "        intent = self._intent(body)\n"
+                '        if intent != self._intent(live) and child.kind.kind == "Deployment":\n'
                 "            await self._remove(child.kind, live)\n"
-                "            return Change(child.kind, name, Action.WAITING, wait=0.1)\n"
-                "        if not same_intent:\n",
+                "            return Change(child.kind, name, Action.WAITING, wait=0.1)\n",
             ),
         ),
         _plan("replace", patience=20.0),

@@ -40,9 +40,14 @@ class _Memory:
     agreed: str = ""
     """Digest of (intent, content) that the server answered although they differ."""
     repairs: Repairs = field(default_factory=Repairs)
+    rival: str = ""
+    """The field manager that makes them necessary, once they are too many."""
+    intent: str = ""
+    """The mark of the intent that was written last: another one on the object is somebody's doing."""
 
 
 _NOTHING = _Memory()
+_UNKNOWN = "an unknown field manager"
 
 
 class KubernetesTarget:
@@ -74,10 +79,7 @@ class KubernetesTarget:
         for _, wave in groupby(sorted(change_set.wanted, key=_wave), key=_wave):
             children = list(wave)
             if any(change.action in BLOCKING for change in changes):
-                changes += [
-                    Change(child.kind, child.id[1], Action.HELD, change_set.live.get(child.id))
-                    for child in children
-                ]
+                changes += [Change(child.kind, child.id[1], Action.HELD) for child in children]
                 continue
             changes += await _all(self._settle(child, change_set) for child in children)
         if not any(change.action in BLOCKING for change in changes):
@@ -121,15 +123,10 @@ class KubernetesTarget:
         body = ownership.stamp(child, change_set.parent, self._group)
         live = change_set.live.get(child.id)
         if live is None:
-            return await self._create(child, body, change_set)
+            return await self._create(child, body, change_set.parent)
         return await self._reconcile(child, body, live, change_set.parent)
 
-    async def _create(self, child: Child, body: Object, change_set: ChangeSet) -> Change:
-        parent = change_set.parent
-        # After its first pass the name may be known to be another's, also to an earlier process,
-        # and a create that is refused is a write for nothing.
-        if parent.get("status") and (change := await self._settle_uncached(child, body, parent)):
-            return change
+    async def _create(self, child: Child, body: Object, parent: Object) -> Change:
         only = {**body, "metadata": {**body["metadata"], "resourceVersion": CREATE_ONLY}}
         try:
             created = await self._api.apply(child.kind, only, manager=self._manager)
@@ -140,16 +137,11 @@ class KubernetesTarget:
             self._agree(child, parent, body, created)
             self._written(child.kind, created)
             return Change(child.kind, child.id[1], Action.CREATED, created)
-        change = await self._settle_uncached(child, body, parent)
-        return change or Change(child.kind, child.id[1], Action.WAITING, wait=1.0)
-
-    async def _settle_uncached(self, child: Child, body: Object, parent: Object) -> Change | None:
-        """Settle what has the name and is not in the cache; None where nothing has it.
-
-        It is another's, or ours without the label by which it is watched.
-        """
+        # Something has the name that the plan did not see. What is ours must be planned with first.
         live = await self._api.get(child.kind, *key_parts(child.body))
-        return await self._reconcile(child, body, live, parent) if live is not None else None
+        if live is None or ownership.is_own(live, parent, self._group):
+            return Change(child.kind, child.id[1], Action.WAITING, wait=1.0)
+        return await self._reconcile(child, body, live, parent)
 
     async def _reconcile(self, child: Child, body: Object, live: Object, parent: Object) -> Change:
         name = child.id[1]
@@ -158,20 +150,28 @@ class KubernetesTarget:
         if "deletionTimestamp" in live["metadata"]:
             return Change(child.kind, name, Action.WAITING, live, wait=5.0)
         paths = tuple(differences(body, live))
-        mark = ownership.intent_annotation(self._group)
-        same_intent = (
-            ownership.annotations_of(live).get(mark) == body["metadata"]["annotations"][mark]
-        )
-        if not paths:
-            return Change(child.kind, name, Action.UNCHANGED, live)
-        if not same_intent:
+        remembered = self._remembered(parent, child)
+        if not paths or remembered.agreed == _agreement(body, live):
+            return self._unchanged(child, live, remembered)
+        intent = self._intent(body)
+        if intent not in (self._intent(live), remembered.intent):
             return await self._write(child, body, live, parent, Action.CONFIGURED, paths)
-        if self._remembered(parent, child).agreed == _agreement(body, live):
-            return Change(child.kind, name, Action.UNCHANGED, live)
         if await self._server_agrees(child, body, live):
             self._remember(parent, child, agreed=_agreement(body, live))
             return Change(child.kind, name, Action.UNCHANGED, live)
         return await self._repair(child, body, live, parent, paths)
+
+    def _intent(self, obj: Object) -> str:
+        return ownership.annotations_of(obj).get(ownership.intent_annotation(self._group), "")
+
+    def _unchanged(self, child: Child, live: Object, remembered: _Memory) -> Change:
+        """A contest goes on for as long as the next repair would have to wait."""
+        wait = remembered.repairs.wait(_now())
+        if wait > 0:
+            return Change(
+                child.kind, child.id[1], Action.UNCHANGED, live, (), remembered.rival, wait=wait
+            )
+        return Change(child.kind, child.id[1], Action.UNCHANGED, live)
 
     async def _server_agrees(self, child: Child, body: Object, live: Object) -> bool:
         """Would applying the intent leave the object as it is? Asked by a dry run."""
@@ -184,17 +184,18 @@ class KubernetesTarget:
         self, child: Child, body: Object, live: Object, parent: Object, paths: tuple[str, ...]
     ) -> Change:
         repairs = self._remembered(parent, child).repairs
-        now = asyncio.get_running_loop().time()
+        now = _now()
+        who = await self._last_writer(child, live) if repairs.contested else ""
         wait = repairs.wait(now)
         if wait > 0:
-            who = await self._last_writer(child, live)
+            self._remember(parent, child, rival=who)
             return Change(child.kind, child.id[1], Action.CONTESTED, live, paths, who, wait=wait)
         change = await self._write(child, body, live, parent, Action.REPAIRED, paths)
-        self._remember(parent, child, repairs=repairs.repaired(now))
-        if repairs.contested:
-            who = await self._last_writer(child, live)
-            return Change(change.kind, change.name, change.action, change.object, paths, who)
-        return change
+        repairs = repairs.repaired(now)
+        self._remember(parent, child, repairs=repairs, rival=who)
+        if not who:
+            return change
+        return replace(change, paths=paths, detail=who, wait=repairs.wait(now))
 
     async def _write(
         self,
@@ -210,6 +211,7 @@ class KubernetesTarget:
             paths += tuple(f"{'.'.join(path)} left to others" for path in child.yields)
         answer = await self._api.apply(child.kind, _with_uid(body, live), manager=self._manager)
         self._agree(child, parent, body, answer)
+        self._remember(parent, child, intent=self._intent(body))
         self._written(child.kind, answer)
         return Change(child.kind, child.id[1], action, answer, paths)
 
@@ -294,7 +296,7 @@ class KubernetesTarget:
             and not entry.get("subresource")
         ]
         latest = max(others, key=lambda entry: str(entry.get("time", "")), default=None)
-        return str(latest["manager"]) if latest else "an unknown field manager"
+        return str(latest.get("manager") or _UNKNOWN) if latest else _UNKNOWN
 
     def _agree(self, child: Child, parent: Object, body: Object, answer: Object) -> None:
         """Remember an answer that differs from what was sent: it is what the server makes of it."""
@@ -309,6 +311,10 @@ class KubernetesTarget:
         now = replace(before, **what)
         if now != before:  # of most children there is nothing to remember
             self._memory.setdefault(parent["metadata"]["uid"], {})[child.id] = now
+
+
+def _now() -> float:
+    return asyncio.get_running_loop().time()
 
 
 def _wave(child: Child) -> int:

@@ -16,7 +16,8 @@ from typing import Protocol
 
 from reconciler.api import Api, ApiError, Unreachable
 from reconciler.meta import digest, key_parts
-from reconciler.model import Controller, Kind, Need, Note, Object, Plan, Seen
+from reconciler.model import Child, Controller, Kind, Need, Note, Object, Plan, Seen
+from reconciler.ownership import is_own
 from reconciler.target import WRITTEN, Action, Change, ChangeSet, DeploymentTarget
 
 PROGRESS_SECONDS = 1.0
@@ -89,14 +90,17 @@ class Reconciler:
         failed: ApiError | Unreachable | None = None
         status_due: float | None = None
         if plan.children is not None:
-            change_set = self._change_set(parent, seen, plan)
             try:
-                if not await self._still_wanted(change_set):
-                    return Outcome()
+                live = await self._live(parent, seen, plan.children)
             except (ApiError, Unreachable) as error:
                 return outcome((), error)
-            changes = await self.target.apply(change_set)
-            if any(change.action is not Action.UNCHANGED for change in changes):
+            if live is None:
+                return Outcome()
+            seen, found = self._claim(parent, seen, live)
+            if found:
+                plan = first = self.controller.plan(parent, seen, now)
+            changes = await self.target.apply(self._change_set(parent, seen, live, plan))
+            if any(change.action is not Action.UNCHANGED or change.detail for change in changes):
                 plan = self.controller.plan(parent, after(seen, changes), now)
             failed = next((each.error for each in changes if each.action is Action.FAILED), None)
         notes = summary(changes)
@@ -113,7 +117,7 @@ class Reconciler:
                     return Outcome(writes=tuple(writes), notes=notes)  # deleted by now
                 failed = error
         waits = [status_due] if status_due else []
-        if plan.children != first.children:
+        if plan.children != first.children and writes:
             waits.append(0.0)
         if plan.again_at is not None:
             waits.append(max(0.0, (plan.again_at - now).total_seconds()))
@@ -135,21 +139,54 @@ class Reconciler:
         self.status_written(self.controller.kind, fresh)
         return bool(fresh.get("status") != parent.get("status"))
 
-    async def _still_wanted(self, change_set: ChangeSet) -> bool:
-        """Is the parent there, asked of the server where a child of old is missing?
+    async def _live(
+        self, parent: Object, seen: Seen, wanted: Iterable[Child]
+    ) -> dict[tuple[str, str], Object] | None:
+        """What is there under the names of the wanted children, whosever it is; None: no parent.
 
-        The watches of two kinds are not in step: the garbage collector's delete of a child can
-        be seen before the delete of its parent, and must not be answered by a new child.
+        What the caches do not show is asked of the server, but for a new parent, of which nothing
+        can be there that is not told by a create. First the parent: the watches of two kinds are
+        not in step, and the garbage collector's delete of a child, seen before that of its
+        parent, must not be answered by a new child.
         """
-        parent = change_set.parent
-        complete = all(child.id in change_set.live for child in change_set.wanted)
-        if complete or not parent.get("status"):
-            return True
+        live = dict(seen.children)
+        missing = []
+        for child in wanted:
+            cached = live.get(child.id) or self._cached(child)
+            if cached is None:
+                missing.append(child)
+            else:
+                live[child.id] = cached
+        if not missing or not parent.get("status"):
+            return live
         fresh = await self.api.get(self.controller.kind, *key_parts(parent))
-        if fresh is None:
-            return False
-        metadata = fresh["metadata"]
-        return metadata["uid"] == parent["metadata"]["uid"] and "deletionTimestamp" not in metadata
+        if fresh is None or fresh["metadata"]["uid"] != parent["metadata"]["uid"]:
+            return None
+        if "deletionTimestamp" in fresh["metadata"]:
+            return None
+        for child in missing:
+            obj = await self.target.get(child.kind, *key_parts(child.body))
+            if obj is not None:
+                live[child.id] = obj
+        return live
+
+    def _cached(self, child: Child) -> Object | None:
+        return self.readers[child.kind.kind].get(*key_parts(child.body))
+
+    def _claim(
+        self, parent: Object, seen: Seen, live: Mapping[tuple[str, str], Object]
+    ) -> tuple[Seen, bool]:
+        """Count what is the parent's own by another mark as its children; was there any?
+
+        An object is planned with before it is written: who has not seen how many replicas an
+        autoscaler gave a Deployment would take them away.
+        """
+        found = {
+            id_: obj
+            for id_, obj in live.items()
+            if id_ not in seen.children and is_own(obj, parent, self.controller.kind.group)
+        }
+        return replace(seen, children={**seen.children, **found}), bool(found)
 
     def forget(self, uid: str) -> None:
         """The object of that uid is gone."""
@@ -165,18 +202,15 @@ class Reconciler:
             for watch in self.controller.watches
             if watch.child
             for obj in self.readers[watch.kind.kind].owned(uid)
+            if is_own(obj, parent, self.controller.kind.group)
         }
         needed = {need: tuple(self.readers[need.kind.kind].needed(need)) for need in needs}
         return Seen(children=children, needed=needed)
 
-    def _change_set(self, parent: Object, seen: Seen, plan: Plan) -> ChangeSet:
+    def _change_set(
+        self, parent: Object, seen: Seen, live: Mapping[tuple[str, str], Object], plan: Plan
+    ) -> ChangeSet:
         wanted = plan.children or ()
-        live = dict(seen.children)
-        for child in wanted:
-            if child.id not in live:
-                obj = self.readers[child.kind.kind].get(*key_parts(child.body))
-                if obj is not None:
-                    live[child.id] = obj
         names = {child.id for child in wanted}
         removable = {
             watch.kind.kind: watch.kind
@@ -275,7 +309,8 @@ def outcome(
     changes = tuple(changes)
     refused = next((change.error for change in changes if change.action is Action.REFUSED), None)
     error = failed or refused
-    contested = tuple(change.kind.kind for change in changes if change.detail and change.object)
+    disputed = (Action.REPAIRED, Action.CONTESTED)
+    contested = tuple(each.kind.kind for each in changes if each.detail and each.action in disputed)
     if error is not None:
         retry_after = error.retry_after if isinstance(error, ApiError) else None
         return Outcome(None, str(error), retry_after or 0.0, writes, contested, notes)

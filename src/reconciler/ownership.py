@@ -3,7 +3,8 @@
 An object is the parent's own when its controller owner reference carries the parent's uid;
 where it has no controller, when our annotation carries that uid (somebody took the owner
 reference off), or when whoever may edit the object said that it may be adopted. A name or a
-label alone proves nothing.
+label alone proves nothing, and nothing proves it across namespaces: who may write in one must
+not reach into another, and a copy of a child's manifest elsewhere is no child.
 """
 
 from __future__ import annotations
@@ -50,6 +51,8 @@ def owner_uid(obj: Object, group: str) -> str | None:
 def is_own(obj: Object, parent: Object, group: str) -> bool:
     """May the object be changed and deleted for this parent?"""
     metadata = parent["metadata"]
+    if metadata.get("namespace", "") not in ("", obj["metadata"].get("namespace", "")):
+        return False
     if owner_uid(obj, group) == metadata["uid"]:
         return True
     return is_released(obj, parent, group)

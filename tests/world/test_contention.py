@@ -1,0 +1,140 @@
+"""Somebody insists on what is ours: it is repaired less and less often, and told while it lasts."""
+
+from dataclasses import dataclass
+
+import pytest
+
+from gati import operator
+from gati.crds import crd_documents
+from gati.kinds import CONFIG_MAP, DEPLOYMENT, GATI_HANDLER
+from reconciler.memory.patches import clone
+from reconciler.status import find
+from world.world import World
+
+pytestmark = pytest.mark.looptime
+
+
+@dataclass
+class Replacer:
+    """Replaces a ConfigMap of ours by its own version of it whenever it is another's."""
+
+    rounds: int = 10**9
+
+    def step(self, server):
+        live = server.get(CONFIG_MAP, "default", "handler-users")
+        if self.rounds and live and live["data"] != {"GREETING": "mine"}:
+            self.rounds -= 1
+            metadata = {
+                name: live["metadata"][name] for name in ("name", "namespace", "ownerReferences")
+            }
+            server.replace(CONFIG_MAP, {**live, "metadata": metadata, "data": MINE}, "replacer")
+
+
+MINE = {"GREETING": "mine"}
+
+
+def world(*rivals, **more):
+    controllers = operator.controllers(operator.Settings())
+    here = World(controllers, crds=crd_documents(), **more)
+    here.fakes = (*here.fakes, *rivals)
+    return here
+
+
+def handler(**spec):
+    return {
+        "apiVersion": "gati.dev/v1",
+        "kind": "GatiHandler",
+        "metadata": {"name": "users"},
+        "spec": {
+            "path": "/users",
+            "version": "1.0.0",
+            "image": "users:1",
+            "replicas": 2,
+            "config": {"GREETING": "hello"},
+            **spec,
+        },
+    }
+
+
+def contested(here):
+    return find(here.live(GATI_HANDLER, "users"), "Contested")["status"] == "True"
+
+
+def configs_written(here, mark):
+    return [write for write in here.writes_since(mark) if write.kind == "ConfigMap"]
+
+
+async def test_who_replaces_a_child_whole_gets_no_endless_war():
+    """The marks on it are gone, too: it is not for that another intent of ours."""
+    async with world(Replacer()) as here:
+        here.create(GATI_HANDLER, handler())
+        mark = here.mark()
+        await here.run_for(600)
+        assert len(configs_written(here, mark)) < 20
+        assert contested(here)
+        assert "replacer" in find(here.live(GATI_HANDLER, "users"), "Contested")["message"]
+
+
+async def test_a_contest_is_over_some_time_after_the_last_repair_though_nothing_happens():
+    async with world(Replacer(rounds=8)) as here:
+        here.create(GATI_HANDLER, handler())
+        await here.until(lambda: contested(here))
+        await here.run_for(400)
+        assert not contested(here)
+        assert here.live(CONFIG_MAP, "handler-users")["data"] == {"GREETING": "hello"}
+
+
+async def test_a_contest_does_not_blink_between_a_repair_and_the_next():
+    """A rival that is slow: the pass after a repair sees nothing wrong."""
+    async with world() as here:
+        here.create(GATI_HANDLER, handler())
+        await here.settle()
+
+        def undo():
+            patch = [{"name": "handler", "image": "theirs:1"}]
+            here.edit(
+                DEPLOYMENT,
+                "handler-users",
+                {"spec": {"template": {"spec": {"containers": patch}}}},
+            )
+
+        for _ in range(6):
+            undo()
+            await here.run_for(4)
+        assert contested(here)
+        await here.run_for(4)
+        assert contested(here)
+
+
+async def test_an_edit_is_carried_out_at_once_however_often_it_is_taken_back():
+    """Two intents in turn are the user's will, and no contest."""
+    async with world() as here:
+        here.create(GATI_HANDLER, handler())
+        await here.settle()
+        for number in range(12):
+            wanted = {"GREETING": f"version {number % 2}"}
+            here.edit(GATI_HANDLER, "users", {"spec": {"config": wanted}})
+            await here.run_for(3)
+            assert here.live(CONFIG_MAP, "handler-users")["data"] == wanted
+            assert not contested(here)
+
+
+async def test_a_webhook_that_takes_marks_off_costs_one_write():
+    """What the server makes of an intent counts as that intent."""
+    async with world() as here:
+
+        def strip(kind, obj):
+            obj = clone(obj)
+            if kind == CONFIG_MAP:
+                obj["metadata"].get("annotations", {}).pop("gati.dev/intent", None)
+            return obj
+
+        here.api.mutating_webhook = strip
+        here.create(GATI_HANDLER, handler())
+        await here.settle()
+        mark = here.mark()
+        for number in range(5):
+            patch = {"metadata": {"annotations": {"gati.dev/reconcile": str(number)}}}
+            here.edit(GATI_HANDLER, "users", patch)
+            await here.settle()
+        assert configs_written(here, mark) == []

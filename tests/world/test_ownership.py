@@ -1,0 +1,199 @@
+"""Whose an object is: what has the name, the labels or the marks of a child, and is none.
+
+And what is a child, though the watch does not show it: it is planned with before it is written.
+"""
+
+import pytest
+
+from gati import operator
+from gati.crds import crd_documents
+from gati.kinds import CONFIG_MAP, DEPLOYMENT, GATI_HANDLER, HORIZONTAL_POD_AUTOSCALER, SERVICE
+from gati.names import MANAGED_BY, MANAGED_BY_LABEL
+from reconciler.api import JSON_PATCH
+from reconciler.status import find
+from world.world import World
+
+pytestmark = pytest.mark.looptime
+
+SCALING = {"enabled": True, "minReplicas": 2, "maxReplicas": 60}
+
+
+def world(**more):
+    controllers = operator.controllers(operator.Settings())
+    return World(controllers, crds=crd_documents(), **more)
+
+
+def handler(name="users", **spec):
+    return {
+        "apiVersion": "gati.dev/v1",
+        "kind": "GatiHandler",
+        "metadata": {"name": name},
+        "spec": {"path": "/users", "version": "1.0.0", "image": "users:1", "replicas": 2, **spec},
+    }
+
+
+def ready(here):
+    return find(here.live(GATI_HANDLER, "users"), "Ready")
+
+
+def image(here):
+    return here.live(DEPLOYMENT, "handler-users")["spec"]["template"]["spec"]["containers"][0][
+        "image"
+    ]
+
+
+def copied(here, kind, name, namespace, **annotations):
+    """Somebody takes a child's manifest to another namespace, with its marks."""
+    obj = here.live(kind, name)
+    metadata = {
+        "name": name,
+        "namespace": namespace,
+        "labels": obj["metadata"].get("labels", {}),
+        "annotations": obj["metadata"]["annotations"] | annotations,
+    }
+    return {**obj, "metadata": metadata}
+
+
+async def test_a_copy_in_another_namespace_is_not_taken_for_the_child():
+    async with world(namespaces=("default", "zzz")) as here:
+        here.create(GATI_HANDLER, handler(config={"GREETING": "hello"}))
+        await here.settle()
+        here.create(CONFIG_MAP, copied(here, CONFIG_MAP, "handler-users", "zzz"))
+        here.create(DEPLOYMENT, copied(here, DEPLOYMENT, "handler-users", "zzz"))
+        theirs = here.live(DEPLOYMENT, "handler-users", "zzz")["spec"]
+        here.edit(GATI_HANDLER, "users", {"spec": {"image": "users:2"}})
+        await here.settle()
+        assert image(here) == "users:2"
+        assert ready(here)["status"] == "True"
+        assert here.live(DEPLOYMENT, "handler-users", "zzz")["spec"] == theirs
+
+
+async def test_a_copy_in_another_namespace_is_not_deleted_as_a_child_that_is_wanted_no_more():
+    async with world(namespaces=("default", "zzz")) as here:
+        here.create(GATI_HANDLER, handler(config={"GREETING": "hello"}))
+        await here.settle()
+        here.create(CONFIG_MAP, copied(here, CONFIG_MAP, "handler-users", "zzz"))
+        here.edit(GATI_HANDLER, "users", {"spec": {"config": None}})
+        await here.settle()
+        assert here.get(CONFIG_MAP, "handler-users") is None
+        assert here.get(CONFIG_MAP, "handler-users", "zzz") is not None
+
+
+def scale(here, replicas):
+    here.server.patch(
+        DEPLOYMENT,
+        "default",
+        "handler-users",
+        {"spec": {"replicas": replicas}},
+        "autoscaler",
+        content_type="application/merge-patch+json",
+        subresource="scale",
+    )
+
+
+def replicas_over_time(here):
+    """Every number of replicas that the Deployment ever had from now on."""
+    seen = []
+
+    def look():
+        found = here.get(DEPLOYMENT, "handler-users")
+        if found:
+            seen.append(found["spec"]["replicas"])
+
+    here.server.journal.listeners.add(look)
+    return seen
+
+
+async def test_an_autoscaled_deployment_that_loses_its_label_keeps_its_replicas():
+    async with world() as here:
+        here.create(GATI_HANDLER, handler(autoscaling=SCALING))
+        await here.settle()
+        scale(here, 50)
+        await here.settle()
+        seen = replicas_over_time(here)
+        here.edit(DEPLOYMENT, "handler-users", {"metadata": {"labels": {MANAGED_BY_LABEL: None}}})
+        await here.settle()
+        labels = here.live(DEPLOYMENT, "handler-users")["metadata"]["labels"]
+        assert labels[MANAGED_BY_LABEL] == MANAGED_BY
+        assert set(seen) == {50}
+
+
+async def test_an_autoscaled_deployment_is_found_after_a_restart_without_label_and_status():
+    async with world() as here:
+        here.create(GATI_HANDLER, handler(autoscaling=SCALING))
+        await here.settle()
+        scale(here, 50)
+        await here.settle()
+        await here.kill()
+        here.edit(DEPLOYMENT, "handler-users", {"metadata": {"labels": {MANAGED_BY_LABEL: None}}})
+        wipe = [{"op": "remove", "path": "/status"}]
+        where = (GATI_HANDLER, "default", "users", wipe, "somebody")
+        here.server.patch(*where, content_type=JSON_PATCH, subresource="status")
+        seen = replicas_over_time(here)
+        await here.restart()
+        await here.settle()
+        assert ready(here)["status"] == "True"
+        assert set(seen) == {50}
+
+
+@pytest.mark.parametrize("labels", [{}, {MANAGED_BY_LABEL: MANAGED_BY}])
+async def test_a_deployment_that_is_handed_over_keeps_the_replicas_its_autoscaler_gave(labels):
+    async with world() as here:
+        pod = {
+            "metadata": {"labels": {"gati.dev/workload": "handler-users"}},
+            "spec": {"containers": [{"name": "handler", "image": "users:0"}]},
+        }
+        here.create(
+            DEPLOYMENT,
+            {
+                "apiVersion": "apps/v1",
+                "kind": "Deployment",
+                "metadata": {
+                    "name": "handler-users",
+                    "labels": labels,
+                    "annotations": {"gati.dev/adopt": "users"},
+                },
+                "spec": {
+                    "replicas": 50,
+                    "selector": {"matchLabels": {"gati.dev/workload": "handler-users"}},
+                    "template": pod,
+                },
+            },
+        )
+        seen = replicas_over_time(here)
+        here.create(GATI_HANDLER, handler(autoscaling=SCALING))
+        await here.settle()
+        assert image(here) == "users:1"
+        assert set(seen) == {50}
+
+
+async def test_orphans_of_an_earlier_handler_of_the_name_are_told_of_once_and_not_as_its_own():
+    """Nothing spins, though two plans over a foreign Deployment differed once."""
+    async with world() as here:
+        spec = {"config": {"GREETING": "hello"}, "autoscaling": SCALING}
+        here.create(GATI_HANDLER, handler(**spec))
+        await here.settle()
+        await here.kill()
+        for kind in (CONFIG_MAP, DEPLOYMENT, SERVICE, HORIZONTAL_POD_AUTOSCALER):
+            patch = {"metadata": {"ownerReferences": None}}
+            here.edit(kind, "handler-users", patch)
+        here.delete(GATI_HANDLER, "users")
+        here.create(GATI_HANDLER, handler(**spec))
+        await here.restart()
+        passes = counted(here)
+        await here.run_for(100)
+        assert ready(here)["reason"] == "NameConflict"
+        assert here.live(GATI_HANDLER, "users")["status"].get("replicas", 0) == 0
+        assert len(passes) < 20
+
+
+def counted(here, most=1000):
+    """A list that grows with every pass; a loop without end fails instead of standing still."""
+    passes = []
+
+    def counting(*_):
+        passes.append(1)
+        assert len(passes) < most, "the operator spins"
+
+    here.operator._observer.reconciled = counting
+    return passes
