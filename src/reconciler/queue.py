@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections import deque
+from collections import OrderedDict, deque
 from typing import Generic, TypeVar
 
 K = TypeVar("K")
@@ -28,7 +28,7 @@ class WorkQueue(Generic[K]):
         self._base = base
         self._limit = limit
         self._random = rng or random.Random()  # noqa: S311 - jitter, not a secret
-        self._ready: deque[K] = deque()
+        self._ready: OrderedDict[K, None] = OrderedDict()  # in turn; a drop is cheap
         self._dirty: set[K] = set()
         self._active: set[K] = set()
         self._timers: dict[K, asyncio.TimerHandle] = {}
@@ -71,7 +71,7 @@ class WorkQueue(Generic[K]):
             del self._not_before[key]
         self._dirty.add(key)
         if key not in self._active:
-            self._ready.append(key)
+            self._ready[key] = None
             self._wake_one()
 
     def add_after(self, key: K, seconds: float) -> None:
@@ -119,8 +119,10 @@ class WorkQueue(Generic[K]):
         self._failing_since.pop(key, None)
 
     def drop(self, key: K) -> None:
-        """Nothing is to be remembered of the key: its object is gone."""
+        """Nothing is to be remembered of the key, nor handed out: its object is gone."""
         self.forget(key)
+        self._dirty.discard(key)
+        self._ready.pop(key, None)
         self._not_before.pop(key, None)
         timer = self._timers.pop(key, None)
         if timer is not None:
@@ -143,7 +145,7 @@ class WorkQueue(Generic[K]):
                 if future.done() and not future.cancelled():
                     self._wake_one()
                 raise
-        key = self._ready.popleft()
+        key, _ = self._ready.popitem(last=False)
         self._dirty.discard(key)
         self._active.add(key)
         return key
@@ -152,7 +154,7 @@ class WorkQueue(Generic[K]):
         """The worker is finished with the key."""
         self._active.discard(key)
         if key in self._dirty and not self._closed:
-            self._ready.append(key)
+            self._ready[key] = None
             self._wake_one()
 
     def close(self) -> None:

@@ -222,6 +222,7 @@ class Runtime:
         if new is None:
             self._reconcilers[key.kind].forget(obj["metadata"]["uid"])
             self._interests.look_at(key, ())
+            self._parked[key.kind].discard(key)
             self.queue.drop(key)
         elif old is None or _told(old) != _told(new):
             # A user who changes an object is not made to wait for the backoff of its old state.
@@ -233,8 +234,15 @@ class Runtime:
     def _child_changed(
         self, controller: Controller, watch: Watch, old: Object | None, new: Object | None
     ) -> None:
+        """Wake the parents that the cache knows.
+
+        Of one that is gone, children tell after it, and nothing would make the key be forgotten
+        once more; one that is yet to come wakes itself.
+        """
+        parents = self._readers[controller.kind.kind][controller.kind.kind]
         for key in self._interests.woken(controller.kind, watch, old, new):
-            self._wake(key, _state(new) if new else _GONE)
+            if parents.uid(key.namespace, key.name) is not None:
+                self._wake(key, _state(new) if new else _GONE)
 
     def _wake(self, key: Key, state: State) -> None:
         """Look at the key again, unless this state of an object is an answer to its own pass.
@@ -285,12 +293,12 @@ class Runtime:
 
     async def _pass(self, key: Key) -> None:
         """One pass over the key, and what its outcome means for the queue."""
-        if not self._ready(key.kind):
-            self._parked[key.kind].add(key)
-            return
         parent = self._readers[key.kind][key.kind].get(key.namespace, key.name)
         if parent is None:
             self.queue.drop(key)
+            return
+        if not self._ready(key.kind):
+            self._parked[key.kind].add(key)
             return
         if not self._selected(key.kind, parent) or "deletionTimestamp" in parent["metadata"]:
             return

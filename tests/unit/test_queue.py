@@ -4,6 +4,8 @@ import asyncio
 import random
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from reconciler.queue import WorkQueue
 
@@ -116,6 +118,75 @@ async def test_a_dropped_key_does_not_come_back():
     queue.drop("a")
     await asyncio.sleep(10)
     assert len(queue) == 0
+
+
+async def test_a_dropped_key_is_not_handed_out_and_not_remembered():
+    queue: WorkQueue[str] = WorkQueue()
+    worked_on = "a"
+    queue.add(worked_on)
+    await queue.get()
+    queue.add(worked_on)
+    queue.add("b")
+    queue.add("c")
+    queue.drop(worked_on)
+    queue.drop("b")
+    queue.done(worked_on)
+    assert (len(queue), queue._dirty) == (1, {"c"})
+    assert await queue.get() == "c"
+
+
+async def test_a_key_that_was_dropped_and_added_again_is_handed_out():
+    queue: WorkQueue[str] = WorkQueue()
+    queue.add("waits")
+    queue.add("worked on")
+    queue.drop("waits")
+    assert await queue.get() == "worked on"
+    queue.drop("worked on")
+    queue.add("worked on")
+    queue.add("waits")
+    queue.done("worked on")
+    assert [await queue.get(), await queue.get()] == ["waits", "worked on"]
+
+
+async def test_a_drop_takes_no_wake_up_from_another_key():
+    queue: WorkQueue[str] = WorkQueue()
+    worker = asyncio.create_task(queue.get())
+    await asyncio.sleep(0)
+    queue.add("a")
+    queue.drop("a")
+    queue.add("b")
+    assert await worker == "b"
+
+
+@given(
+    st.lists(
+        st.tuples(st.sampled_from(("add", "drop", "get", "done")), st.sampled_from("abc")),
+        max_size=40,
+    )
+)
+def test_whatever_is_added_and_not_dropped_is_handed_out_once(steps: list[tuple[str, str]]):
+    async def run() -> None:
+        queue: WorkQueue[str] = WorkQueue()
+        owed: set[str] = set()
+        held: set[str] = set()
+        for step, key in steps:
+            if step == "add":
+                queue.add(key)
+                owed.add(key)
+            elif step == "drop":
+                queue.drop(key)
+                owed.discard(key)
+            elif step == "done" and key in held:
+                held.discard(key)
+                queue.done(key)
+            elif step == "get" and owed - held:
+                found = await queue.get()
+                assert found in owed - held
+                owed.discard(found)
+                held.add(found)
+            assert (len(queue), queue._dirty) == (len(owed - held), owed)
+
+    asyncio.run(run())
 
 
 async def test_a_closed_queue_releases_its_workers_and_takes_nothing_more():

@@ -1,0 +1,141 @@
+"""What a process remembers, and how it stops, that has not led yet or lacks a kind."""
+
+import asyncio
+from contextlib import asynccontextmanager
+
+import pytest
+
+from gati import operator
+from gati.crds import crd_documents
+from gati.kinds import DEPLOYMENT, GATI_HANDLER, POD_DISRUPTION_BUDGET
+from reconciler.api import Unreachable
+from reconciler.runtime import Runtime
+from reconciler.status import find
+from world.world import World
+
+pytestmark = pytest.mark.looptime
+
+NAMES = [f"h{number}" for number in range(10)]
+
+
+def handler(name, **spec):
+    return {
+        "apiVersion": "gati.dev/v1",
+        "kind": "GatiHandler",
+        "metadata": {"name": name},
+        "spec": {"path": "/users", "version": "1.0.0", "image": "users:1", "replicas": 2, **spec},
+    }
+
+
+def options():
+    return {
+        "controllers": operator.controllers(operator.Settings()),
+        "crds": crd_documents(),
+    }
+
+
+@asynccontextmanager
+async def standby(world):
+    """A second process beside the world's leader; ends only by ``stop``."""
+    runtime = Runtime(
+        world.api.another(world.manager),
+        world.controllers,
+        manager=world.manager,
+        clock=world.now,
+        rng=world.random,
+    )
+    running = asyncio.create_task(runtime.run())
+    try:
+        yield runtime
+    finally:
+        runtime.stop()
+        await running
+
+
+def remembered(runtime):
+    queue = runtime.queue
+    counts = (len(queue), queue.active, queue.delayed, queue.failing)
+    return counts, queue._dirty, {key for keys in runtime._parked.values() for key in keys}
+
+
+NOTHING = ((0, 0, 0, 0), set(), set())
+
+
+async def test_a_standby_remembers_nothing_of_handlers_that_are_gone():
+    async with World(**options()) as world, standby(world) as runtime:
+        for cycle in range(3):
+            for name in NAMES:
+                world.create(GATI_HANDLER, handler(name, config={"A": str(cycle)}))
+            await world.settle()
+            assert len(runtime.queue) == len(NAMES)
+            for name in NAMES:
+                world.delete(GATI_HANDLER, name)
+            await world.settle()
+            assert remembered(runtime) == NOTHING
+
+
+async def test_a_leader_that_lacks_a_kind_remembers_nothing_of_handlers_that_are_gone():
+    async with World(**options()) as world:
+        for name in NAMES:
+            world.create(GATI_HANDLER, handler(name))
+        await world.settle()
+        world.api.unserve(POD_DISRUPTION_BUDGET)
+        world.api.end_watches()
+        for _ in range(3):
+            await world.run_for(30)
+            for name in NAMES:
+                world.edit(GATI_HANDLER, name, {"spec": {"image": "users:2"}})
+            await world.run_for(5)
+            assert len(world.operator._parked["GatiHandler"]) == len(NAMES)
+            for name in NAMES:
+                world.delete(GATI_HANDLER, name)
+            await world.run_for(30)
+            assert remembered(world.operator) == NOTHING
+            for name in NAMES:
+                world.create(GATI_HANDLER, handler(name))
+        await world.run_for(5)
+        world.api.serve(POD_DISRUPTION_BUDGET)
+        await world.run_for(60)
+        for name in NAMES:
+            assert find(world.live(GATI_HANDLER, name), "Ready")["status"] == "True"
+
+
+async def test_a_pass_that_fails_after_its_handler_went_and_a_kind_with_it_leaves_nothing():
+    async with World(**options()) as world:
+        await world.settle()
+        world.api.delay(5.0, verb="apply")
+        world.api.fail_next("apply", DEPLOYMENT, Unreachable("cut"))
+        world.create(GATI_HANDLER, handler("users"))
+        await world.run_for(2)
+        assert world.operator.queue.active == 1
+        world.delete(GATI_HANDLER, "users")
+        world.api.unserve(POD_DISRUPTION_BUDGET)
+        world.api.end_watches()
+        await world.run_for(30)
+        assert remembered(world.operator) == NOTHING
+
+
+async def test_a_standby_that_comes_to_lead_looks_at_what_was_made_anew():
+    async with World(**options()) as world, standby(world) as runtime:
+        world.create(GATI_HANDLER, handler("users"))
+        await world.settle()
+        await world.kill()
+        world.delete(GATI_HANDLER, "users")
+        world.create(GATI_HANDLER, handler("users", image="users:2"))
+        await world.run_for(5)
+        runtime.lead()
+        await world.run_for(60)
+        assert find(world.live(GATI_HANDLER, "users"), "Ready")["status"] == "True"
+        assert "users:2" in str(world.live(DEPLOYMENT, "handler-users")["spec"])
+
+
+async def test_a_handler_made_anew_while_the_old_one_is_worked_on_is_looked_at():
+    async with World(**options()) as world:
+        world.api.delay_answers(5.0)
+        world.create(GATI_HANDLER, handler("users"))
+        await world.run_for(2)
+        world.delete(GATI_HANDLER, "users")
+        world.create(GATI_HANDLER, handler("users", image="users:2"))
+        await world.settle(quiet=20)
+        assert find(world.live(GATI_HANDLER, "users"), "Ready")["status"] == "True"
+        assert "users:2" in str(world.live(DEPLOYMENT, "handler-users")["spec"])
