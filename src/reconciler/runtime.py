@@ -173,6 +173,7 @@ class Runtime:
                     task.result()  # a task that ends by itself is a bug: raise what ended it
                 raise RuntimeError("a task of the runtime ended by itself")
             self.queue.close()
+            self._leading.set()  # who waits to lead finds the queue closed
             await asyncio.wait(workers, timeout=STOP_SECONDS)
         finally:
             for task in (stopping, *tasks, *workers):

@@ -9,7 +9,7 @@ from gati import operator
 from gati.crds import crd_documents
 from gati.kinds import DEPLOYMENT, GATI_HANDLER, POD_DISRUPTION_BUDGET
 from reconciler.api import Unreachable
-from reconciler.runtime import Runtime
+from reconciler.runtime import STOP_SECONDS, Runtime
 from reconciler.status import find
 from world.world import World
 
@@ -139,3 +139,17 @@ async def test_a_handler_made_anew_while_the_old_one_is_worked_on_is_looked_at()
         await world.settle(quiet=20)
         assert find(world.live(GATI_HANDLER, "users"), "Ready")["status"] == "True"
         assert "users:2" in str(world.live(DEPLOYMENT, "handler-users")["spec"])
+
+
+@pytest.mark.parametrize("led", [True, False])
+async def test_a_process_without_a_pass_under_way_stops_at_once(led):
+    async with World(**options()) as world:
+        world.create(GATI_HANDLER, handler("users"))
+        await world.settle()
+        loop = asyncio.get_running_loop()
+        async with standby(world) as runtime:
+            if led:
+                runtime.lead()
+            await world.run_for(10)
+            asked = loop.time()
+        assert loop.time() - asked < STOP_SECONDS / 10
