@@ -298,7 +298,7 @@ def error_of(answer: Answer) -> ApiError:
         text = re.sub(r"<[^>]*>", " ", answer.body[:65536].decode("utf-8", "replace"))
         error = ApiError(answer.code, message=_short(text))
     header = answer.headers.get("Retry-After", "")
-    if error.retry_after is None and header.isdigit():
+    if error.retry_after is None and header.isdecimal():
         error.retry_after = float(header)
     return error
 

@@ -45,6 +45,14 @@ async def test_429_is_text_and_names_its_wait_in_a_header(server, connect):
     assert caught.value.message == "Too many requests"
 
 
+@pytest.mark.parametrize("header", ["²", "soon", "-7", "Wed, 21 Oct 2026 07:28:00 GMT"])
+async def test_a_wait_that_is_no_number_of_seconds_is_none(server, connect, header):
+    server.says("busy\n", status=503, headers={"Retry-After": header})
+    with pytest.raises(ApiError) as caught:
+        await connect().list(POD)
+    assert (caught.value.code, caught.value.retry_after) == (503, None)
+
+
 async def test_a_proxys_page_is_cut_to_its_words(server, connect):
     page = "<html><body><h1>502 Bad\nGateway</h1>" + "x" * 9999
     server.says(page, status=502, content_type="text/html")
