@@ -18,6 +18,7 @@ from reconciler.api import Api, ApiError, Unreachable
 from reconciler.meta import digest, key_parts
 from reconciler.model import Child, Controller, Kind, Need, Note, Object, Plan, Seen
 from reconciler.ownership import is_own
+from reconciler.reflector import RETRY_AFTER_LIMIT
 from reconciler.target import WRITTEN, Action, Change, ChangeSet, DeploymentTarget
 
 PROGRESS_SECONDS = 1.0
@@ -304,7 +305,9 @@ def outcome(
 ) -> Outcome:
     """What the changes of a pass come to: an error asks for a try with backoff, a wait for none.
 
-    ``waits`` are seconds after which the plan itself wants to be asked again.
+    ``waits`` are seconds after which the plan itself wants to be asked again. A server that is
+    busy says when to try again, and until then not even an edit is looked at: so for a while
+    only. What any other answer says of that may be an admission webhook's word.
     """
     changes = tuple(changes)
     refused = next((change.error for change in changes if change.action is Action.REFUSED), None)
@@ -312,7 +315,9 @@ def outcome(
     disputed = (Action.REPAIRED, Action.CONTESTED)
     contested = tuple(each.kind.kind for each in changes if each.detail and each.action in disputed)
     if error is not None:
-        retry_after = error.retry_after if isinstance(error, ApiError) else None
+        retry_after = None
+        if isinstance(error, ApiError) and error.code in (429, 503):
+            retry_after = min(error.retry_after or 0.0, RETRY_AFTER_LIMIT)
         return Outcome(None, str(error), retry_after or 0.0, writes, contested, notes)
     waits = [*waits, *(change.wait for change in changes if change.wait is not None)]
     return Outcome(min(waits, default=None), "", 0.0, writes, contested, notes)
