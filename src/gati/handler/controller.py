@@ -26,7 +26,7 @@ from gati.handler.manifests import (
     horizontal_pod_autoscaler,
     pod_disruption_budget,
 )
-from gati.handler.readiness import Verdict, judge, observe
+from gati.handler.readiness import Observed, Verdict, judge, observe
 from gati.handler.status import (
     SUSPENDED,
     contested_conditions,
@@ -138,7 +138,7 @@ class HandlerController:
         problem = pod_problems.worst(_needed(seen, POD))
         observed = observe(live)
         verdict = judge(
-            observed, scale.least(observed.desired), problem, settled=_was_ready(parent)
+            observed, scale.least(observed.desired), problem, settled=_was_ready(parent, observed)
         )
         blocked = obstacle(seen, spec.name)
         if blocked is not None:
@@ -224,11 +224,12 @@ _IMAGE_MISSING = (
 )
 
 
-def _was_ready(parent: Object) -> bool:
-    """Did the stored status say Ready of the present generation?"""
+def _was_ready(parent: Object, observed: Observed) -> bool:
+    """Did the stored status say Ready of the present generation and image?"""
     ready = find(parent, "Ready")
     current = ready.get("observedGeneration") == parent["metadata"].get("generation")
-    return bool(current and ready["status"] == "True")
+    same = parent.get("status", {}).get("image", "") == observed.image
+    return bool(current and same and ready["status"] == "True")
 
 
 def _needed(seen: Seen, kind: Kind) -> Iterable[Object]:
