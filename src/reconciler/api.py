@@ -13,6 +13,8 @@ from reconciler.model import Kind, Object
 
 JSON_PATCH = "application/json-patch+json"
 MERGE_PATCH = "application/merge-patch+json"
+RETRY_AFTER_LIMIT = 60.0
+"""The longest that a server is given, however long it asks for (seconds)."""
 
 
 class ApiError(Exception):

@@ -14,11 +14,10 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Protocol
 
-from reconciler.api import Api, ApiError, Unreachable
+from reconciler.api import RETRY_AFTER_LIMIT, Api, ApiError, Unreachable
 from reconciler.meta import digest, key_parts
 from reconciler.model import Child, Controller, Kind, Need, Note, Object, Plan, Seen
 from reconciler.ownership import is_own
-from reconciler.reflector import RETRY_AFTER_LIMIT
 from reconciler.target import WRITTEN, Action, Change, ChangeSet, DeploymentTarget
 
 PROGRESS_SECONDS = 1.0

@@ -20,7 +20,7 @@ from enum import StrEnum
 
 import structlog
 
-from reconciler.api import Api, ApiError, Unreachable, WatchEvent
+from reconciler.api import RETRY_AFTER_LIMIT, Api, ApiError, Unreachable, WatchEvent
 from reconciler.cache import Held, NamespacedName, Store
 from reconciler.meta import key_parts
 
@@ -33,7 +33,6 @@ SILENT_WINDOW = 60.0
 """Seconds. A watch that lasted longer and brought nothing, no bookmark either, is not trusted:
 a server that was restored from a backup waits so for a version that is yet to come."""
 
-RETRY_AFTER_LIMIT = 60.0
 
 _REFUSALS = frozenset({400, 405, 406, 415, 422, 501})
 _MISSING = frozenset({401, 403, 404})
