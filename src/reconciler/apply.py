@@ -43,7 +43,7 @@ class _Memory:
     rival: str = ""
     """The field manager that makes them necessary, once they are too many."""
     intent: str = ""
-    """The mark of the intent that was written last: another one on the object is somebody's doing."""
+    """The mark of the intent that an object was changed to last: another one is somebody's doing."""
 
 
 _NOTHING = _Memory()
@@ -135,6 +135,7 @@ class KubernetesTarget:
                 raise
         else:
             self._agree(child, parent, body, created)
+            self._remember(parent, child, intent="")
             self._written(child.kind, created)
             return Change(child.kind, child.id[1], Action.CREATED, created)
         # Something has the name that the plan did not see. What is ours must be planned with first.
@@ -146,6 +147,8 @@ class KubernetesTarget:
     async def _reconcile(self, child: Child, body: Object, live: Object, parent: Object) -> Change:
         name = child.id[1]
         if not ownership.is_own(live, parent, self._group):
+            if ownership.is_left_behind(live, body):
+                return Change(child.kind, name, Action.WAITING, wait=5.0)
             return Change(child.kind, name, Action.FOREIGN, detail=ownership.describe_owner(live))
         if "deletionTimestamp" in live["metadata"]:
             return Change(child.kind, name, Action.WAITING, live, wait=5.0)
@@ -185,7 +188,7 @@ class KubernetesTarget:
     ) -> Change:
         repairs = self._remembered(parent, child).repairs
         now = _now()
-        who = await self._last_writer(child, live) if repairs.contested else ""
+        who = await self._last_writer(child, live) if repairs.contested(now) else ""
         wait = repairs.wait(now)
         if wait > 0:
             self._remember(parent, child, rival=who)

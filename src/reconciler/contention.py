@@ -29,14 +29,13 @@ class Repairs:
         recent = now - self.last <= QUIET
         return replace(self, count=self.count + 1 if recent else 1, last=now)
 
-    @property
-    def contested(self) -> bool:
-        """Has it been repaired too often to be an accident?"""
-        return self.count >= FREE_REPAIRS
+    def contested(self, now: float) -> bool:
+        """Has it been repaired too often, and lately, to be an accident?"""
+        return self.count >= FREE_REPAIRS and now - self.last <= QUIET
 
     def wait(self, now: float) -> float:
         """Seconds until the next repair is due; 0 where it may happen now."""
-        if not self.contested or now - self.last > QUIET:
+        if not self.contested(now):
             return 0.0
         delay = min(_FIRST_DELAY * 2.0 ** (self.count - FREE_REPAIRS), _LONGEST_DELAY)
         return max(0.0, self.last + delay - now)

@@ -73,6 +73,19 @@ def is_released(obj: Object, parent: Object, group: str) -> bool:
     )
 
 
+def is_left_behind(obj: Object, wanted: Object) -> bool:
+    """Does it belong to an earlier parent of this name, so that the garbage collector takes it?
+
+    ``wanted`` is the object that is to have its name.
+    """
+    former, present = controller_of(obj), controller_of(wanted)
+    if former is None or present is None or former.get("uid") == present["uid"]:
+        return False
+    groups = {str(each.get("apiVersion", "")).partition("/")[0] for each in (former, present)}
+    same = all(former.get(name) == present[name] for name in ("kind", "name"))
+    return same and len(groups) == 1
+
+
 def describe_owner(obj: Object) -> str:
     """Whose an object is, in words for a condition's message."""
     controller = controller_of(obj)

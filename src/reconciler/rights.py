@@ -26,8 +26,8 @@ class Right(NamedTuple):
 def rights(controllers: Iterable[Controller], *, events: bool = True) -> list[Right]:
     """What the controllers' process must be allowed in the namespaces it looks at.
 
-    A parent is got before a missing child is made anew, and a child when its name is taken;
-    both are listed and watched. A child is applied (authorised as create and
+    A parent is got before a missing child is made anew and after a status whose answer was lost,
+    and a child when its name is taken; both are listed and watched. A child is applied (authorised as create and
     patch) and, where a plan can do without it, deleted.
     What is only read is listed and watched. A status is applied: patch. The finalizers are not
     touched: clusters that enforce permissions on owner references ask for that right of whoever
@@ -36,9 +36,8 @@ def rights(controllers: Iterable[Controller], *, events: bool = True) -> list[Ri
     found: set[Right] = set()
     for controller in controllers:
         kind = controller.kind
-        found |= {Right(kind.group, kind.plural, verb) for verb in ("list", "watch")}
+        found |= {Right(kind.group, kind.plural, verb) for verb in READ}
         if any(watch.child for watch in controller.watches):
-            found.add(Right(kind.group, kind.plural, "get"))
             found.add(Right(kind.group, f"{kind.plural}/finalizers", "update"))
         found.add(Right(kind.group, f"{kind.plural}/status", "patch"))
         for watch in controller.watches:

@@ -28,6 +28,8 @@ REVIEWED = {
     "get configmaps": "read only where the name is taken in the moment of our write, or to tell "
     "who contests: the watch shows every ConfigMap",
     "get horizontalpodautoscalers": "as for ConfigMaps",
+    "get gatimodules": "asked only after a status whose answer was lost",
+    "get gativersions": "as for GatiModules",
     "update gatihandlers/finalizers": "asked for by the admission plugin "
     "OwnerReferencesPermissionEnforcement, which is off on this control plane",
 }

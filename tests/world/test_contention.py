@@ -138,3 +138,29 @@ async def test_a_webhook_that_takes_marks_off_costs_one_write():
             here.edit(GATI_HANDLER, "users", patch)
             await here.settle()
         assert configs_written(here, mark) == []
+
+
+async def test_an_edit_of_what_was_made_anew_meanwhile_is_no_contest():
+    async with world() as here:
+        here.create(GATI_HANDLER, handler())
+        await here.settle()
+        one, other = {"GREETING": "one"}, {"GREETING": "other"}
+        for wanted in (one, None, other) * 8:
+            here.edit(GATI_HANDLER, "users", {"spec": {"config": wanted}})
+            await here.run_for(3)
+            found = here.get(CONFIG_MAP, "handler-users")
+            assert (found and found["data"]) == wanted
+            assert not contested(here)
+
+
+async def test_one_change_long_after_a_contest_is_an_accident_again():
+    async with world(Replacer(rounds=8)) as here:
+        here.create(GATI_HANDLER, handler())
+        await here.until(lambda: contested(here))
+        await here.run_for(86400)
+        told = []
+        here.server.journal.listeners.add(lambda: told.append(contested(here)))
+        here.edit(CONFIG_MAP, "handler-users", {"data": {"GREETING": "by accident"}})
+        await here.run_for(60)
+        assert here.live(CONFIG_MAP, "handler-users")["data"] == {"GREETING": "hello"}
+        assert not any(told)

@@ -3,6 +3,8 @@
 And what is a child, though the watch does not show it: it is planned with before it is written.
 """
 
+import asyncio
+
 import pytest
 
 from gati import operator
@@ -197,3 +199,25 @@ def counted(here, most=1000):
 
     here.operator._observer.reconciled = counting
     return passes
+
+
+async def test_what_an_earlier_handler_of_the_name_has_left_is_waited_for():
+    """Deleted and made anew before the garbage collector has come: that is nobody's conflict."""
+    async with world() as here:
+        here.create(GATI_HANDLER, handler())
+        await here.settle()
+        told = []
+
+        def look():
+            found = here.get(GATI_HANDLER, "users")
+            told.append(found and find(found, "Ready").get("reason"))
+
+        here.server.journal.listeners.add(look)
+        old = here.live(DEPLOYMENT, "handler-users")["metadata"]["uid"]
+        here.delete(GATI_HANDLER, "users")
+        here.create(GATI_HANDLER, handler())
+        await asyncio.sleep(1)  # the garbage collector is late
+        await here.run_for(60)
+        assert ready(here)["status"] == "True"
+        assert here.live(DEPLOYMENT, "handler-users")["metadata"]["uid"] != old
+        assert "NameConflict" not in told
