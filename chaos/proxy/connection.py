@@ -1,7 +1,8 @@
 """One connection of the client: its requests, one after another, and what rules make of them.
 
-The rule kept here: a client's connection has at most one connection to the API server, which is
-opened by its first request that is forwarded and never outlives it; the loss of one ends the other.
+The rule kept here: a client's connection has at most one connection to an API server, which is
+opened by the first request that is forwarded there and never outlives it; the loss of one ends the
+other. A request that goes to another server than the last one leaves that one's connection.
 """
 
 from __future__ import annotations
@@ -49,6 +50,7 @@ class ClientConnection:
         self._accepted: socket.socket | None = accepted  # until the handshake
         self._client: wire.Peer | None = None
         self._server: wire.Peer | None = None
+        self._target: wire.Target | None = None  # where _server is
         self._busy = False
         core.connections.add(self)
         self._task = core.spawn(self._run())
@@ -104,11 +106,15 @@ class ClientConnection:
             server.abort()
 
     async def _ask(self, exchange: _Exchange) -> tuple[wire.Peer, h11.Response]:
+        target = self._core.target_of(exchange.request)
+        if self._target != target:
+            self._leave_server()
         server = self._server
         if server is None:
-            server = await wire.connect(self._core.target, self._server_lost)
-            self._server = server
+            server = await wire.connect(target, self._server_lost)
+            self._server, self._target = server, target
         self._core.count(exchange.request)
+        exchange.entry.forwarded = time.monotonic()
         return server, await server.ask(exchange.call)
 
     async def _forward(self, exchange: _Exchange) -> wire.Answer:

@@ -22,6 +22,8 @@ RECORD_LIMIT = 64 * 1024 * 1024
 READ_SECONDS = 0.05
 """What a client is given to read the answer after which it is killed."""
 
+_READS = frozenset({"get", "list", "watch"})
+
 
 class Connection(Protocol):
     """A client's connection, as a kill and a cut see it."""
@@ -41,6 +43,7 @@ class Core:
         self.trace = trace
         self.on_kill = on_kill
         self.target: wire.Target
+        self.reads_target: wire.Target | None = None  # where reads go, if not to ``target``
         self.context: ssl.SSLContext
         self.connections: set[Connection] = set()
         self.errors: list[BaseException] = []
@@ -88,6 +91,12 @@ class Core:
         await asyncio.sleep(READ_SECONDS)
         self.kill()
 
+    def target_of(self, request: Request) -> wire.Target:
+        """The API server that gets ``request``."""
+        if self.reads_target and request.verb in _READS:
+            return self.reads_target
+        return self.target
+
     def count(self, request: Request) -> None:
         """``request`` is about to be forwarded."""
         self.writes += request.is_write
@@ -99,7 +108,7 @@ class Core:
         await asyncio.sleep(seconds)
         await self.passing.wait()
         try:
-            server = await wire.connect(self.target, lambda: None)
+            server = await wire.connect(self.target_of(request), lambda: None)
         except wire.ServerGone:
             return None
         try:

@@ -164,10 +164,14 @@ class FaultProxy:
         """Answer 401 from now on to requests with this bearer token."""
         self._in_loop(lambda: self._core.rejected.add(token))
 
-    def redirect(self, upstream: str, upstream_ca: Path) -> None:
-        """Forward to another API server; open connections are cut."""
+    def redirect(self, upstream: str, upstream_ca: Path, *, reads_only: bool = False) -> None:
+        """Forward to another API server; open connections are cut.
+
+        With ``reads_only`` only get, list and watch go there, and all else where it went; that
+        ends when everything is redirected.
+        """
         target = _target(upstream, upstream_ca)
-        self._in_loop(lambda: self._redirect(target))
+        self._in_loop(lambda: self._redirect(target, reads_only))
 
     def forwarded_writes(self) -> int:
         """How many writes were forwarded, those that rules repeated among them, dry runs not."""
@@ -185,8 +189,11 @@ class FaultProxy:
         self._issue()
         self._core.cut()
 
-    def _redirect(self, target: wire.Target) -> None:
-        self._core.target = target
+    def _redirect(self, target: wire.Target, reads_only: bool) -> None:
+        if reads_only:
+            self._core.reads_target = target
+        else:
+            self._core.target, self._core.reads_target = target, None
         self._core.cut()
 
     def _issue(self) -> None:

@@ -725,6 +725,44 @@ async def test_redirected_to_another_server(proxy, stub, authority, client, tmp_
         await runner.cleanup()
 
 
+async def test_only_reads_are_redirected(proxy, stub, authority, client, tmp_path):
+    other = Stub(authority.issue_cert("127.0.0.1"))
+    runner = await other.start(other.context)
+    try:
+        proxy.redirect(other.url, tmp_path / "upstream.pem", reads_only=True)
+        async with raw(proxy) as peer:  # one connection of the client, to one server and the other
+            for method, path in (("POST", PODS), ("GET", PODS), ("PUT", f"{PODS}/a")):
+                peer.send(method, path)
+                await peer.reader.readuntil(b"}}")
+        assert await lines(client) == FRAMES
+        assert (stub.writes, len(stub.requests)) == (["POST", "PUT"], 2)
+        assert [request.path for request in other.requests] == [PODS, PODS]
+        proxy.redirect(stub.url, tmp_path / "upstream.pem")
+        await get(client)
+        assert (len(stub.requests), len(other.requests)) == (3, 2)
+    finally:
+        proxy.cut()
+        await runner.cleanup()
+
+
+async def test_a_write_that_was_forwarded_is_known_though_the_client_left(proxy, stub):
+    async def never(request):
+        await asyncio.Event().wait()
+
+    stub.answer = never
+    proxy.add(Rule(phase="before", fault="drop"))
+    async with raw(proxy) as dropped:
+        dropped.send("POST", PODS)
+        await dropped.rest()
+    async with raw(proxy) as peer:
+        peer.send("POST", PODS)
+        await until(lambda: stub.requests)
+    await until(lambda: proxy.trace.entries()[1].ended)
+    first, second = proxy.trace.entries()
+    assert (first.forwarded, second.server_code) == (0, 0)
+    assert second.at <= second.forwarded <= second.ended
+
+
 async def test_a_server_that_is_away_resets_the_client(proxy, stub, tmp_path):
     with socket.create_server(("127.0.0.1", 0)) as unused:
         port = unused.getsockname()[1]
