@@ -21,13 +21,15 @@ class Stage:
     """Where a scenario acts: the objects of one namespace, and what is seen of them.
 
     ``memory`` is for what one half of a step must tell the other. ``release`` chooses the
-    operator's release (see ``chaos.releases``); it restarts the operator.
+    operator's release (see ``chaos.releases``); it restarts the operator. ``again``: the step's
+    change is tried once more, and may have been carried out the first time.
     """
 
     objects: Objects
     seen: Recorder
     release: Callable[[str], None] = lambda _name: None
     memory: dict[str, Any] = field(default_factory=dict)
+    again: bool = False
 
     def handler(self, name: str, **spec: Any) -> Object:
         """Apply a GatiHandler as its user, and remember which generation that made."""

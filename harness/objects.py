@@ -111,9 +111,17 @@ class Objects:
         path = self.path(resource, name, subresource)
         return self.cluster.api.json("PATCH", path, patch, "application/merge-patch+json")
 
-    def delete(self, resource: str, name: str) -> None:
-        """Delete an object; what it owns goes in the background."""
-        self.cluster.api.json("DELETE", self.path(resource, name))
+    def delete(self, resource: str, name: str, uid: str = "") -> None:
+        """Delete an object; what it owns goes in the background.
+
+        With a ``uid`` only that one: where the name is nobody's or another's, it is gone already.
+        """
+        options = {"preconditions": {"uid": uid}} if uid else None
+        try:
+            self.cluster.api.json("DELETE", self.path(resource, name), options)
+        except ApiError as error:
+            if not uid or error.status not in (404, 409):
+                raise
 
     def kubectl(self, *arguments: str) -> str:
         """What kubectl prints in this namespace."""

@@ -78,8 +78,9 @@ def _is_repaired(stage: Stage, image: str, replicas: int) -> bool:
 
 
 def _delete_service(stage: Stage) -> None:
-    _remember(stage, "services", CHILD)
-    stage.objects.delete("services", CHILD)
+    if not stage.again:
+        _remember(stage, "services", CHILD)
+    stage.objects.delete("services", CHILD, uid=stage.memory[f"services/{CHILD}"])
 
 
 _MANAGED_BY = "app.kubernetes.io/managed-by"
@@ -103,15 +104,28 @@ def _marks_are_back(stage: Stage) -> bool:
     )
 
 
+def _without_times(status: Object) -> Object:
+    """A status as it can be compared: conditions are a map, and when they changed is a clock."""
+    conditions = [{**each, "lastTransitionTime": ""} for each in status.get("conditions") or ()]
+    return {**status, "conditions": sorted(conditions, key=lambda each: str(each["type"]))}
+
+
 def _wipe_status(stage: Stage) -> None:
+    if not stage.again:
+        stage.memory["status"] = _without_times(
+            stage.objects.there("gatihandlers", "web")["status"]
+        )
     wiped = stage.objects.merge("gatihandlers", "web", {"status": None}, "status")
     stage.memory["wiped"] = _version(wiped)
 
 
 def _status_is_back(stage: Stage) -> bool:
+    """All of it follows from what is there, so the same comes back as was wiped."""
     found = stage.there("gatihandlers", "web")
     return (
-        found is not None and _version(found) > stage.memory["wiped"] and _replicas(stage, "web", 2)
+        found is not None
+        and _version(found) > stage.memory["wiped"]
+        and _without_times(found["status"]) == stage.memory["status"]
     )
 
 
