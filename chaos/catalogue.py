@@ -121,7 +121,16 @@ def watch_faults(subject: Subject) -> Iterator[Plan]:
                 scenario=subject.scenario,
                 rules=(rule,),
             )
-    # A cut makes the watch resume; what meets the resumed one is another matter than the first.
+        for times in (1, 2):
+            yield Plan(
+                group="watches",
+                flags=UNAIDED,
+                name=f"{resource}: a relist from the past, {'once' if times == 1 else 'twice'}",
+                scenario=subject.scenario,
+                rules=tuple(_relist_from_the_past(resource, times)),
+            )
+    # Once the list is complete a cut makes the watch resume: only what meets the second request
+    # meets a resumed one.
     for code in (410, 500):
         yield Plan(
             group="watches",
@@ -129,7 +138,13 @@ def watch_faults(subject: Subject) -> Iterator[Plan]:
             name=f"{subject.parent}: cut, then {code} at the resume",
             scenario=subject.scenario,
             rules=(
-                Rule(verb="watch", resource=subject.parent, phase="stream", fault="cut"),
+                Rule(
+                    verb="watch",
+                    resource=subject.parent,
+                    phase="stream",
+                    fault="cut",
+                    frame="INITIAL-END",
+                ),
                 Rule(
                     verb="watch",
                     resource=subject.parent,
@@ -166,7 +181,23 @@ def _opening_faults(resource: str) -> Iterator[Rule]:
     yield rule(phase="before", fault="respond", code=429, text=BUSY)
     yield rule(phase="before", fault="respond", code=503, text=PAGE)
     yield rule(phase="stream", fault="swallow", frame="INITIAL-END", note="the end of the list")
-    yield rule(phase="stream", fault="cut", frame="INITIAL-END", note="before the end of the list")
+    for fault in ("reset", "truncate"):
+        yield rule(
+            phase="stream", fault=fault, frame="INITIAL-END", note="before the end of the list"
+        )
+
+
+def _relist_from_the_past(resource: str, times: int) -> Iterator[Rule]:
+    """A watch that has to list anew, and what it then gets: its first list, once more or twice.
+
+    Only a plain list is recorded and given again, so the WatchList is refused at the start. Once
+    is a server that lags behind; twice is believed, as of a restored backup.
+    """
+    yield Rule(verb="watch", resource=resource, phase="before", fault="respond", code=400)
+    yield Rule(
+        verb="watch", resource=resource, phase="stream", fault="gone", frame="MODIFIED", first=2
+    )
+    yield Rule(verb="list", resource=resource, phase="before", fault="stale", first=2, count=times)
 
 
 def half_open(subject: Subject) -> Iterator[Plan]:
@@ -209,32 +240,37 @@ def connection_faults(subject: Subject) -> Iterator[Plan]:
 
 def process_faults(subject: Subject) -> Iterator[Plan]:
     """F28, F29, F35 with one replica: it stands still, its loop is blocked, its clock jumps."""
-    for action, seconds in (
-        ("freeze-leader", 5.0),
-        ("block-loop", 4.0),
-        ("jump-clock", 3600.0),
-        ("kill-leader", 1.0),
-        ("stop-leader", 1.0),
+    for action, seconds, lead in (
+        ("freeze-leader", 5.0, 1.0),
+        ("block-loop", 4.0, 1.0),
+        ("jump-clock", 3600.0, 0.0),
+        ("kill-leader", 1.0, 0.0),
+        ("stop-leader", 1.0, 0.0),
     ):
+        disturbance = Disturbance(at=subject.step, action=action, seconds=seconds, lead=lead)
         yield Plan(
             group="processes",
             flags=UNAIDED,
             name=action,
             scenario=subject.scenario,
-            disturbances=(Disturbance(at=subject.step, action=action, seconds=seconds),),
+            disturbances=(disturbance,),
         )
 
 
 LEASE_OFFSETS = tuple(0.5 * number for number in range(1, 13))
-"""How long the leader's Lease requests hang, in seconds, around a lease of 3 and a renewal
-deadline of 2: healed before anybody noticed, between the two, and long after."""
+"""How long the leader's Lease requests have hung, in seconds, when the user changes something and
+there is something to write, around a renewal deadline of 2 and a lease of 3: while it leads, while
+it must not write any more though the lease lasts, while nobody leads, after the take-over."""
+SHORT_CUTS = (0.5, 1.0, 1.5, 2.5, 4.0)
+"""How long they hang, in seconds, from the user's change on: healed before anybody noticed, between
+the two, and after the take-over."""
 
 
 def leader_faults(subject: Subject) -> Iterator[Plan]:
     """F27 to F29 with two replicas: at most one writes, whatever becomes of the Lease."""
 
-    def plan(name: str, action: str, seconds: float, **fields: object) -> Plan:
-        disturbance = Disturbance(at=subject.step, action=action, seconds=seconds)
+    def plan(name: str, action: str, seconds: float, lead: float = 0.0, **fields: object) -> Plan:
+        disturbance = Disturbance(at=subject.step, action=action, seconds=seconds, lead=lead)
         return Plan(
             group="leader",
             name=name,
@@ -244,14 +280,18 @@ def leader_faults(subject: Subject) -> Iterator[Plan]:
             **fields,  # type: ignore[arg-type]
         )
 
-    for seconds in LEASE_OFFSETS:
+    for lead in LEASE_OFFSETS:
+        yield plan(f"cut-lease, a change after {lead:g} s", "cut-lease", 6.5, lead)
+    for seconds in SHORT_CUTS:
         yield plan(f"cut-lease for {seconds:g} s", "cut-lease", seconds)
-    yield plan("cut-lease at 15/10/2", "cut-lease", 17.0, timing=(15.0, 10.0, 2.0), patience=90.0)
-    yield plan("lose-lease-answers", "lose-lease-answers", 4.0)
-    yield plan("cut-all-but-lease", "cut-all-but-lease", 4.0)
+    long = {"timing": (15.0, 10.0, 2.0), "patience": 90.0}
+    yield plan("cut-lease at 15/10/2", "cut-lease", 17.0, 11.0, **long)
+    yield plan("lose-lease-answers", "lose-lease-answers", 4.0, 1.0)
+    yield plan("cut-all-but-lease", "cut-all-but-lease", 4.0, 1.0)
     yield plan("freeze-leader for less than a lease", "freeze-leader", 1.0)
-    yield plan("freeze-leader for more than a lease", "freeze-leader", 6.0)
-    yield plan("block-loop", "block-loop", 5.0)
+    for lead in (1.0, 5.0):
+        yield plan(f"freeze-leader, a change after {lead:g} s", "freeze-leader", 6.0, lead)
+    yield plan("block-loop", "block-loop", 5.0, 1.0)
     yield plan("jump-clock", "jump-clock", 3600.0)
     yield plan("kill-leader", "kill-leader", 2.0)
     yield plan("stop-leader", "stop-leader", 2.0)
@@ -264,21 +304,22 @@ def control_plane_faults(subject: Subject) -> Iterator[Plan]:
     steps = (
         (subject.step, "lose-service") if subject.scenario == "handler-life" else (subject.step,)
     )
-    for action, seconds in (
-        ("kill-apiserver", 1.0),
-        ("freeze-apiserver", 6.0),
-        ("freeze-etcd", 6.0),
-        ("compact", 0.0),
-        ("no-controller-manager", 5.0),
-        ("switch-apiserver", 4.0),
-        ("stale-apiserver", 5.0),
+    for action, seconds, lead in (
+        ("kill-apiserver", 1.0, 0.0),
+        ("freeze-apiserver", 6.0, 0.0),
+        ("freeze-etcd", 6.0, 0.0),
+        ("compact", 0.0, 0.0),
+        ("no-controller-manager", 5.0, 0.0),
+        ("switch-apiserver", 4.0, 1.0),
+        ("stale-apiserver", 5.0, 1.0),
+        ("backward-apiserver", 5.0, 1.0),
     ):
         for step in steps:
             yield Plan(
                 group="control-plane",
                 name=f"{action} in {step}",
                 scenario=subject.scenario,
-                disturbances=(Disturbance(at=step, action=action, seconds=seconds),),
+                disturbances=(Disturbance(at=step, action=action, seconds=seconds, lead=lead),),
                 exclusive=True,
                 patience=120.0,
             )

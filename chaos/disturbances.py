@@ -14,11 +14,20 @@ from typing import TYPE_CHECKING
 
 from chaos.plan import Disturbance
 from chaos.proxy.rules import Rule
+from harness.objects import CHILDREN
 
 if TYPE_CHECKING:
     from chaos.runner import Run
+    from devcluster import SecondApiServer
 
 Action = Callable[["Run", Disturbance], None]
+
+DONE_SECONDS = 2.0
+"""In which the operator carries out a change of its user."""
+CATCH_UP_SECONDS = 1.0
+"""In which an API server that is no longer cut off hears of what it has missed."""
+ALL_BUT_LEASES = ("gatihandlers", "gatimodules", "gativersions", *CHILDREN, "pods", "events")
+"""Whatever the operator asks for beside its Lease."""
 
 
 def kill_apiserver(run: Run, disturbance: Disturbance) -> None:
@@ -64,21 +73,41 @@ def no_controller_manager(run: Run, disturbance: Disturbance) -> None:
 
 
 def stale_apiserver(run: Run, disturbance: Disturbance) -> None:
-    """The operator restarts against a second API server whose view stands still, and is led back.
+    """The operator restarts, and reads from a second API server that is cut off from etcd.
 
-    It sees the past: what was deleted is there, what was made is not.
+    What asks etcd, as every list of the operator does, waits there until the link is back; what
+    it writes goes to the first server. It is then led back.
     """
     second = run.second_apiserver()
     second.freeze_etcd_link()
     try:
+        _read_from(run, second)
         for replica in run.replicas:
-            replica.proxy.redirect(second.url, run.cluster.ca_file)
             run.kill(replica)
-        time.sleep(disturbance.seconds)
+        time.sleep(disturbance.lead + disturbance.seconds)
     finally:
         second.thaw_etcd_link()
-        for replica in run.replicas:
-            replica.proxy.redirect(run.cluster.url, run.cluster.ca_file)
+        _lead_back(run)
+
+
+def backward_apiserver(run: Run, disturbance: Disturbance) -> None:
+    """What the operator has done it then watches at a second API server that has not seen it yet.
+
+    That server was cut off from etcd before the user's change. Its watches hear nothing, and its
+    gets and lists wait, until the link is back and it catches up; only then is the operator led
+    back. It writes to the first server all the time.
+    """
+    second = run.second_apiserver()
+    second.freeze_etcd_link()
+    try:
+        time.sleep(disturbance.lead + DONE_SECONDS)
+        _read_from(run, second)
+        time.sleep(disturbance.seconds)
+        second.thaw_etcd_link()
+        time.sleep(CATCH_UP_SECONDS)
+    finally:
+        second.thaw_etcd_link()
+        _lead_back(run)
 
 
 def switch_apiserver(run: Run, disturbance: Disturbance) -> None:
@@ -86,7 +115,16 @@ def switch_apiserver(run: Run, disturbance: Disturbance) -> None:
     second = run.second_apiserver()
     for replica in run.replicas:
         replica.proxy.redirect(second.url, run.cluster.ca_file)
-    time.sleep(disturbance.seconds)
+    time.sleep(disturbance.lead + disturbance.seconds)
+    _lead_back(run)
+
+
+def _read_from(run: Run, second: SecondApiServer) -> None:
+    for replica in run.replicas:
+        replica.proxy.redirect(second.url, run.cluster.ca_file, reads_only=True)
+
+
+def _lead_back(run: Run) -> None:
     for replica in run.replicas:
         replica.proxy.redirect(run.cluster.url, run.cluster.ca_file)
 
@@ -105,6 +143,7 @@ def refuse(run: Run, disturbance: Disturbance) -> None:
     """No connection is made, and those that were are reset."""
     for replica in run.replicas:
         replica.proxy.refuse()
+        replica.proxy.cut()
     time.sleep(disturbance.seconds)
     for replica in run.replicas:
         replica.proxy.accept()
@@ -146,7 +185,6 @@ def stop_leader(run: Run, disturbance: Disturbance) -> None:
 def freeze_leader(run: Run, disturbance: Disturbance) -> None:
     """The leader's process stands still, then goes on as if nothing had happened."""
     leader = run.leader()
-    run.expect_end(leader)
     leader.operator.freeze()
     time.sleep(disturbance.seconds)
     leader.operator.thaw()
@@ -166,10 +204,9 @@ def lose_lease_answers(run: Run, disturbance: Disturbance) -> None:
 def cut_all_but_lease(run: Run, disturbance: Disturbance) -> None:
     """The leader renews its Lease and can do nothing else."""
     leader = run.leader()
-    resources = ("gatihandlers", "deployments", "services", "configmaps", "events")
     rules = [
         leader.proxy.add(Rule(resource=each, phase="before", fault="hang", count=0))
-        for each in resources
+        for each in ALL_BUT_LEASES
     ]
     leader.proxy.cut()
     time.sleep(disturbance.seconds)
@@ -179,7 +216,6 @@ def cut_all_but_lease(run: Run, disturbance: Disturbance) -> None:
 
 def _hang(run: Run, rule: Rule, disturbance: Disturbance) -> None:
     leader = run.leader()
-    run.expect_end(leader)
     index = leader.proxy.add(rule)
     time.sleep(disturbance.seconds)
     leader.proxy.remove(index)
@@ -201,7 +237,6 @@ def usurp_lease(run: Run, disturbance: Disturbance) -> None:
 def block_loop(run: Run, disturbance: Disturbance) -> None:
     """The leader's event loop stands still, as under a long computation."""
     leader = run.leader() if len(run.replicas) > 1 else run.replicas[0]
-    run.expect_end(leader)
     os.kill(leader.operator.process.pid, signal.SIGUSR1)
     time.sleep(disturbance.seconds)
 
@@ -221,6 +256,7 @@ ACTIONS: dict[str, Action] = {
         compact,
         no_controller_manager,
         stale_apiserver,
+        backward_apiserver,
         switch_apiserver,
         silence,
         refuse,
@@ -239,5 +275,7 @@ ACTIONS: dict[str, Action] = {
         jump_clock,
     )
 }
+NEED_A_SECOND_APISERVER = frozenset({"stale-apiserver", "backward-apiserver", "switch-apiserver"})
+"""Actions for which a second API server has to run; it takes longer to start than they last."""
 IMPAIRING = frozenset({"block-loop", "jump-clock"})
 """Actions that need the process of ``chaos.impaired``."""

@@ -12,6 +12,9 @@ from chaos.proxy.trace import Entry
 from chaos.recorder import Frame
 from chaos.snapshot import Snapshot
 
+MANAGER = "gati-operator"
+"""As whom the operator writes: what its field managers begin with."""
+
 
 @dataclass(frozen=True)
 class WriteKey:

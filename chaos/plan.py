@@ -24,15 +24,14 @@ class Disturbance(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     """What goes wrong beside the requests: of the control plane, of a process, of a clock.
 
     ``at`` is the step of the scenario that it happens in; ``action`` one of
-    ``chaos.disturbances.ACTIONS``; ``seconds`` how long it lasts. ``before`` does it, and undoes
-    it, before the step begins; else it begins after the step's own change and runs beside the
-    waiting for its end.
+    ``chaos.disturbances.ACTIONS``; ``seconds`` how long it lasts. It begins ``lead`` seconds
+    before the step's own change, and runs beside the waiting for the step's end.
     """
 
     at: str
     action: str
     seconds: float = 0.0
-    before: bool = False
+    lead: float = 0.0
 
 
 class Plan(

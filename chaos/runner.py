@@ -20,7 +20,7 @@ import psutil
 import yaml
 
 from chaos import disturbances, sources
-from chaos.evidence import Evidence, Exit, Quiet, Reference, Sample, StepEnd
+from chaos.evidence import MANAGER, Evidence, Exit, Quiet, Reference, Sample, StepEnd
 from chaos.plan import Disturbance, Plan
 from chaos.proxy.server import FaultProxy
 from chaos.proxy.trace import Entry
@@ -36,7 +36,6 @@ from harness.operator_process import ACCOUNT, OperatorProcess
 from reconciler.meta import digest
 from reconciler.model import Object
 
-MANAGER = "gati-operator"
 FLAGS = ("--resync=1", "--backoff=0.2", "--backoff-limit=5")
 TIMING = (3.0, 2.0, 0.4)
 """Lease duration, renew deadline and retry period of plans that elect, in seconds."""
@@ -113,7 +112,6 @@ class Run:
         self.folder.mkdir(parents=True, exist_ok=True)
         with contextlib.ExitStack() as stack:
             self._prepare(stack)
-            stack.callback(self._stop_second_apiserver)
             supervisor = threading.Thread(target=self._supervise, daemon=True)
             supervisor.start()
             try:
@@ -146,21 +144,24 @@ class Run:
         for number in range(self.plan.replicas):
             self._add_replica(f"replica-{number}", stack)
         self.scenario.prepare(self.stage)
+        if any(e.action in disturbances.NEED_A_SECOND_APISERVER for e in self.plan.disturbances):
+            self._second = self.cluster.start_second_apiserver()
+            stack.callback(self._second.stop)
         for replica in self.replicas:
             replica.operator.start()
         self.replicas[0].operator.wait_ready()
 
     def _steps(self) -> None:
-        quieted = False
+        over = False
         steps = self.scenario.steps
         for number, step in enumerate(steps):
             ended = self._step(step)
             self.evidence.steps.append(ended)
             self._sample(step)
-            last = number == len(steps) - 2
-            if not quieted and (last or self._is_over(number)):
+            before, over = over, self._is_over(number)
+            # While there is something left that could be written, and after the last fault.
+            if (over and not before) or (number == len(steps) - 2 and not over):
                 self._quiet(step)
-                quieted = True
             if ended.problems:
                 return
 
@@ -179,18 +180,15 @@ class Run:
                 self.replicas[0].proxy.add(rule)
             self._armed = True
         mine = [each for each in self.plan.disturbances if each.at == step.name]
-        for each in mine:
-            if each.before:
-                self._disturb(each)
+        lead = max((each.lead for each in mine), default=0.0)
         threads = [
-            threading.Thread(target=self._disturb, args=(each,), daemon=True)
+            threading.Thread(target=self._disturb, args=(each, lead - each.lead), daemon=True)
             for each in mine
-            if not each.before
         ]
-        # A disturbance begins with the step's own change, so that it meets it half-way.
         for thread in threads:
             thread.start()
         try:
+            time.sleep(lead)
             self._act(step)
             problems = self._wait(step, threads)
         finally:
@@ -201,6 +199,7 @@ class Run:
     def _act(self, step: Step) -> None:
         """The user's change; while the API server is away the user tries again, as people do."""
         deadline = time.monotonic() + USER_PATIENCE
+        self.stage.again = False
         while True:
             try:
                 step.act(self.stage)
@@ -216,6 +215,7 @@ class Run:
                 if not passing or time.monotonic() > deadline or not self.plan.exclusive:
                     raise
                 time.sleep(0.3)
+                self.stage.again = True
 
     def _wait(self, step: Step, threads: list[threading.Thread]) -> tuple[str, ...]:
         """Until the step is as it should be; what it lacks, where that takes too long.
@@ -291,7 +291,8 @@ class Run:
             return entry.at + self.plan.rules[entry.rule].seconds + SETTLED_SECONDS
         return max(entry.at, entry.ended)
 
-    def _disturb(self, disturbance: Disturbance) -> None:
+    def _disturb(self, disturbance: Disturbance, after: float) -> None:
+        time.sleep(after)
         try:
             disturbances.ACTIONS[disturbance.action](self, disturbance)
         except Exception as error:  # noqa: BLE001 - in a thread: nobody else would be told
@@ -433,14 +434,10 @@ class Run:
         return token
 
     def second_apiserver(self) -> SecondApiServer:
-        """The second API server of this control plane; started at the first call of a run."""
+        """The second API server of this control plane. Raises LookupError where none was started."""
         if self._second is None:
-            self._second = self.cluster.start_second_apiserver()
+            raise LookupError("no second API server: is the action in NEED_A_SECOND_APISERVER?")
         return self._second
-
-    def _stop_second_apiserver(self) -> None:
-        if self._second is not None:
-            self._second.stop()
 
     def _release(self, name: str) -> None:
         """Run another release of the operator from now on; restart it where it runs."""

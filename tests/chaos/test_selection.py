@@ -74,7 +74,9 @@ def selection(reference: Reference) -> Iterator[Plan]:
     yield from map(load, KEPT)
     yield from crashes(reference)
     subject = next(each for each in catalogue.SUBJECTS if each.scenario == SCENARIO)
-    yield one(catalogue.leader_faults(subject), lambda plan: plan.name == "cut-lease for 3 s")
+    yield one(
+        catalogue.leader_faults(subject), lambda plan: plan.name == "cut-lease, a change after 3 s"
+    )
     yield one(catalogue.watch_faults(subject), lambda plan: plan.rules[0].fault == "gone")
     yield one(catalogue.request_faults(subject), _is_lost_timeout)
     yield from catalogue.calm((SCENARIO,), 1)

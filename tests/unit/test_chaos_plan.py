@@ -24,7 +24,7 @@ FULL = Plan(
     scenario="handler-life",
     rules=(Rule(verb="write", phase="before", fault="respond", code=429, retry_after=1.5),),
     at="scale",
-    disturbances=(Disturbance(at="scale", action="cut-lease", seconds=3.0, before=True),),
+    disturbances=(Disturbance(at="scale", action="cut-lease", seconds=3.0, lead=1.5),),
     replicas=2,
     timing=(3.0, 2.0, 0.4),
     flags=("--resync=0",),
