@@ -13,7 +13,7 @@ import re
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator
 
-from chaos.evidence import Evidence, Exit, Finding, Sample
+from chaos.evidence import MANAGER, Evidence, Exit, Finding, Sample
 from chaos.proxy.trace import Entry
 from chaos.recorder import counts
 from harness.objects import CHILDREN
@@ -75,11 +75,26 @@ def quiescence(evidence: Evidence) -> Iterator[str]:
 
 
 def foreign(evidence: Evidence) -> Iterator[str]:
-    """What is not the operator's is not touched: same object, content and writers."""
+    """What is not the operator's is never touched: same object, content and writers."""
     for key, before in evidence.foreign_before.items():
         after = evidence.foreign_after.get(key, "gone")
         if after != before:
             yield f"{key} was {before} and is {after}"
+    yield from dict.fromkeys(_trespasses(evidence))
+
+
+FOREIGN = ("chaos/canary", "chaos/foreign")
+"""Annotations of objects that are not the operator's."""
+
+
+def _trespasses(evidence: Evidence) -> Iterator[str]:
+    """What was written for a moment, of which nothing needs to be left at the end."""
+    for frame in evidence.frames:
+        metadata = frame.object["metadata"]
+        marked = any(each in (metadata.get("annotations") or {}) for each in FOREIGN)
+        managers = [each.get("manager", "") for each in metadata.get("managedFields") or ()]
+        if marked and frame.type != "DELETED" and any(m.startswith(MANAGER) for m in managers):
+            yield f"{frame.resource}/{frame.name} is foreign, and {MANAGER} wrote to it"
 
 
 def single_writer(evidence: Evidence) -> Iterator[str]:
@@ -98,7 +113,7 @@ def single_writer(evidence: Evidence) -> Iterator[str]:
                 yield f"{entry.replica} took the Lease {entry.at - renewed:.1f} s after a renewal"
             holder = entry.replica if entry.holder else ""
             renewed = entry.at
-        elif entry.is_write and entry.server_code:
+        elif entry.is_write and (entry.forwarded or entry.server_code):
             late = entry.at - renewed
             if entry.replica != holder:
                 has = f"while {holder or 'nobody'} held the Lease"
@@ -201,8 +216,10 @@ def bounded_writes(evidence: Evidence) -> Iterator[str]:
     """No object is written in a loop, not even where somebody undoes every write."""
     times: defaultdict[str, list[float]] = defaultdict(list)
     for entry in sorted(evidence.writes(), key=lambda each: each.at):
-        if entry.resource != "events":
-            times[f"{entry.replica}: {_what(entry)}"].append(entry.at)
+        if 0 < entry.server_code < 300:
+            # An Event has a name of its own, so that no two would ever be of one object.
+            what = "events" if entry.resource == "events" else _what(entry)
+            times[f"{entry.replica}: {what}"].append(entry.at)
     for what, at in times.items():
         window = WRITES_IN_TEN_SECONDS
         busy = [late - early for early, late in zip(at, at[window:], strict=False)]
@@ -278,18 +295,23 @@ def _status_problems(status: Object, generation: int, before: int) -> Iterator[s
 def _could_not_renew(evidence: Evidence, end: Exit) -> bool:
     """Did the leader end because it must: no renewal was acknowledged within the deadline?
 
-    With leases of a few seconds a busy machine alone brings that about.
+    With leases of a few seconds a busy machine alone brings that about. A process that never had
+    the Lease has nothing to lose, whatever the one before it had.
     """
+    began = max(
+        (each.at for each in evidence.exits if each.replica == end.replica and each.at < end.at),
+        default=-math.inf,
+    )
     renewals = [
         entry.at
         for entry in evidence.entries
         if (entry.replica, entry.resource) == (end.replica, "leases")
         and entry.is_write
         and entry.code in (200, 201)
-        and entry.at <= end.at
+        and began < entry.at <= end.at
     ]
-    electing = evidence.plan.replicas > 1 and end.code == 1
-    return electing and end.at - max(renewals, default=-math.inf) >= evidence.renew_seconds
+    electing = evidence.plan.replicas > 1 and end.code == 1 and bool(renewals)
+    return electing and end.at - max(renewals) >= evidence.renew_seconds
 
 
 def health(evidence: Evidence) -> Iterator[str]:

@@ -164,6 +164,28 @@ def _a_foreign_object_is_gone(wrong: bool) -> Evidence:
     return evidence(foreign_before=before, foreign_after={} if wrong else before)
 
 
+def _marked(manager: str, annotation: str = "chaos/foreign") -> dict[str, Any]:
+    managed = [{"manager": "a-user"}, {"manager": manager}]
+    return {"metadata": {"name": "x", "annotations": {annotation: "a"}, "managedFields": managed}}
+
+
+@case("foreign")
+def _a_foreign_object_is_written_for_a_moment(wrong: bool) -> Evidence:
+    by = "gati-operator-status" if wrong else "kube-controller-manager"
+    return evidence(frames=[frame(_marked(each), resource="services") for each in ("kubectl", by)])
+
+
+@case("foreign")
+def _a_canary_is_written_and_no_child(wrong: bool) -> Evidence:
+    return evidence(frames=[frame(_marked("gati-operator", "chaos/canary" if wrong else "child"))])
+
+
+@case("foreign")
+def _a_foreign_object_was_there_as_it_went(wrong: bool) -> Evidence:
+    kind = "MODIFIED" if wrong else "DELETED"
+    return evidence(frames=[frame(_marked("gati-operator"), kind, "services")])
+
+
 def _led(*entries: Entry, plan: Plan = TWO) -> Evidence:
     return evidence(plan, entries=list(entries), lease_seconds=3.0)
 
@@ -171,6 +193,12 @@ def _led(*entries: Entry, plan: Plan = TWO) -> Evidence:
 @case("single-writer")
 def _a_standby_writes(wrong: bool) -> Evidence:
     return _led(lease(0, "a"), write(1, replica="b" if wrong else "a"))
+
+
+@case("single-writer")
+def _a_standby_writes_and_leaves_before_the_answer(wrong: bool) -> Evidence:
+    sent = {"code": 0, "forwarded": 1.0 if wrong else 0.0}
+    return _led(lease(0, "a"), write(1, replica="b", **sent))
 
 
 @case("single-writer")
@@ -313,6 +341,29 @@ def _an_object_is_written_in_a_loop(wrong: bool) -> Evidence:
 
 
 @case("bounded-writes")
+def _writes_that_succeed_and_none_that_are_refused(wrong: bool) -> Evidence:
+    code = 200 if wrong else 409
+    return evidence(entries=[write(0.1 * number, code=code) for number in range(40)])
+
+
+@case("bounded-writes")
+def _writes_that_were_carried_out_and_none_that_did_not_arrive(wrong: bool) -> Evidence:
+    told = {"code": 0, "server_code": 200 if wrong else 0}
+    return evidence(entries=[write(0.1 * number, **told) for number in range(40)])
+
+
+@case("bounded-writes")
+def _events_are_told_in_a_loop(wrong: bool) -> Evidence:
+    replicas = ["a"] if wrong else ["a", "b"]
+    return evidence(
+        entries=[
+            write(0.1 * n, resource="events", name=f"e-{n}", replica=replicas[n % len(replicas)])
+            for n in range(40)
+        ]
+    )
+
+
+@case("bounded-writes")
 def _one_object_and_not_many(wrong: bool) -> Evidence:
     names = ["web"] if wrong else ["web", "api"]
     return evidence(entries=[write(0.1 * n, name=names[n % len(names)]) for n in range(40)])
@@ -438,6 +489,24 @@ def _a_leader_ended_though_it_had_just_renewed(wrong: bool) -> Evidence:
     )
     exits = [Exit("a", 1, planned=False, at=10.0)]
     return evidence(TWO, entries=[renewal], exits=exits, renew_seconds=2.0)
+
+
+def _renewal(at: float) -> Entry:
+    return Entry(seq=0, at=at, replica="a", verb="update", resource="leases", code=200)
+
+
+@case("health")
+def _a_process_ended_that_never_had_the_lease(wrong: bool) -> Evidence:
+    renewals = [] if wrong else [_renewal(5.0)]
+    exits = [Exit("a", 1, planned=False, at=10.0)]
+    return evidence(TWO, entries=renewals, exits=exits, renew_seconds=2.0)
+
+
+@case("health")
+def _the_lease_of_the_process_before_it_is_no_excuse(wrong: bool) -> Evidence:
+    renewals = [_renewal(3.0), *([] if wrong else [_renewal(6.0)])]
+    exits = [Exit("a", 1, planned=False, at=at) for at in (5.0, 10.0)]
+    return evidence(TWO, entries=renewals, exits=exits, renew_seconds=2.0)
 
 
 @case("health")
