@@ -105,9 +105,11 @@ def replay(files: Sequence[Path]) -> None:
         raise click.ClickException(str(error)) from None
     progress = Progress(len(chosen))
     with Suite(folder=Suite.folder.with_name("chaos-replay"), told=progress.line) as suite:
-        results = suite.run(chosen, Pool(1, progress.result))
+        results = suite.run(chosen, Pool(1, progress.result), keep=True)
     for line in failures(results):
         print(line)
+    for result in results:
+        print(f"log and trace of {result.plan}: {result.folder}")
     sys.exit(1 if any(result.findings for result in results) else 0)
 
 

@@ -29,8 +29,8 @@ def _plan(name: str, scenario: str = "handler-life", **fields: Any) -> Plan:
     return Plan(group="mutation", name=name, scenario=scenario, quiet=3.0, **fields)
 
 
-def _at(step: str, action: str, seconds: float) -> tuple[Disturbance, ...]:
-    return (Disturbance(at=step, action=action, seconds=seconds),)
+def _at(step: str, action: str, seconds: float, lead: float = 0.0) -> tuple[Disturbance, ...]:
+    return (Disturbance(at=step, action=action, seconds=seconds, lead=lead),)
 
 
 MUTATIONS: tuple[Mutation, ...] = (
@@ -70,7 +70,7 @@ MUTATIONS: tuple[Mutation, ...] = (
             ),
         ),
         _plan("adopt", patience=20.0),
-        ("end-state",),
+        ("end-state", "foreign"),
     ),
     Mutation(
         "ignore-the-operator-class",
@@ -142,7 +142,7 @@ MUTATIONS: tuple[Mutation, ...] = (
                 "if lease is None:",
             ),
         ),
-        _plan("release", replicas=2, disturbances=_at("scale", "freeze-leader", 6.0)),
+        _plan("release", replicas=2, disturbances=_at("scale", "freeze-leader", 6.0, 5.0)),
         ("single-writer",),
     ),
     Mutation(
@@ -173,7 +173,7 @@ MUTATIONS: tuple[Mutation, ...] = (
         _plan(
             "lost lease",
             replicas=2,
-            disturbances=_at("scale", "cut-lease", 6.0),
+            disturbances=_at("scale", "cut-lease", 6.5, 4.0),
             patience=25.0,
         ),
         ("single-writer",),
@@ -300,6 +300,20 @@ MUTATIONS: tuple[Mutation, ...] = (
         ),
         _plan("generation", patience=20.0),
         ("status-rules",),
+    ),
+    Mutation(
+        "forget-what-was-wiped",
+        "what somebody wipes from a status that is no longer new stays wiped",
+        (
+            Edit(
+                "gati/handler/status.py",
+                "for name, value in shown.items() if value}",
+                "for name, value in shown.items()\n"
+                '        if value and (generation == 1 or name in (parent.get("status") or {}))}',
+            ),
+        ),
+        _plan("wiped", patience=20.0),
+        ("end-state",),
     ),
     Mutation(
         "no-backoff",

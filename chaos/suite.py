@@ -10,7 +10,7 @@ import itertools
 import shutil
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Self
 
@@ -120,10 +120,13 @@ class Suite:
         yield from catalogue.random_faults(CRASHED, self.scale.seeds)
         yield from catalogue.calm(CRASHED, self.scale.calm)
 
-    def run(self, plans: Sequence[Plan], pool: Pool, *, source: Path | None = None) -> list[Result]:
-        """Run plans; those that want a control plane of their own go beside the others."""
+    def run(self, plans: Sequence[Plan], pool: Pool, *, keep: bool = False) -> list[Result]:
+        """Run plans; those that want a control plane of their own go beside the others.
+
+        ``keep``: the files of a run stay, whatever came of it.
+        """
         self.refer((plan.scenario, plan.webhook) for plan in plans)
-        jobs = [self.job(plan, source) for plan in plans]
+        jobs = [replace(self.job(plan), keep=keep) for plan in plans]
         alone = [job for job in jobs if job.plan.exclusive]
         return pool.run([job for job in jobs if not job.plan.exclusive], alone)
 
