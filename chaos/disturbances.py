@@ -26,7 +26,9 @@ DONE_SECONDS = 2.0
 """In which the operator carries out a change of its user."""
 CATCH_UP_SECONDS = 1.0
 """In which an API server that is no longer cut off hears of what it has missed."""
-ALL_BUT_LEASES = ("gatihandlers", "gatimodules", "gativersions", *CHILDREN, "pods", "events")
+CUSTOM = ("gatihandlers", "gatimodules", "gativersions")
+"""The operator's own kinds, which an API server does not know before it is asked for them."""
+ALL_BUT_LEASES = (*CUSTOM, *CHILDREN, "pods", "events")
 """Whatever the operator asks for beside its Lease."""
 
 

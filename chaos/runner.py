@@ -14,6 +14,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 import psutil
@@ -31,7 +32,7 @@ from chaos.snapshot import Snapshot, difference, snapshot
 from chaos.webhook import MutatingWebhook
 from devcluster import Cluster, SecondApiServer
 from devcluster.api import ApiError
-from harness.objects import Objects
+from harness.objects import Objects, eventually
 from harness.operator_process import ACCOUNT, OperatorProcess
 from reconciler.meta import digest
 from reconciler.model import Object
@@ -147,6 +148,7 @@ class Run:
         if any(e.action in disturbances.NEED_A_SECOND_APISERVER for e in self.plan.disturbances):
             self._second = self.cluster.start_second_apiserver()
             stack.callback(self._second.stop)
+            _let_it_see(self._second)
         for replica in self.replicas:
             replica.operator.start()
         self.replicas[0].operator.wait_ready()
@@ -521,6 +523,15 @@ class Run:
     def _delete_namespace(self) -> None:
         with contextlib.suppress(ApiError, OSError):
             self.cluster.api.json("DELETE", f"/api/v1/namespaces/{self.namespace}")
+
+
+def _let_it_see(server: SecondApiServer) -> None:
+    """Let an API server have a view of custom resources: it has none until somebody asks for them.
+
+    Else one that is then cut off from etcd would not be behind, but refuse all that is asked.
+    """
+    for resource in disturbances.CUSTOM:
+        eventually(partial(server.api.answers, f"/apis/gati.dev/v1/{resource}"))
 
 
 def _impairment(number: int, seconds: float) -> str:
