@@ -130,7 +130,8 @@ def _status_is_back(stage: Stage) -> bool:
 
 
 def _clash(stage: Stage) -> None:
-    ports = [{"port": 9, "targetPort": 9}]
+    # With a name of its own, so that the server would let another's port be added to it.
+    ports = [{"name": "mine", "port": 9, "targetPort": 9}]
     metadata = {"name": "handler-api", "annotations": {"chaos/foreign": "a user's own"}}
     stage.objects.apply(
         "services",
