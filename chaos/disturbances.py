@@ -105,10 +105,9 @@ def backward_apiserver(run: Run, disturbance: Disturbance) -> None:
         time.sleep(disturbance.lead + DONE_SECONDS)
         _read_from(run, second)
         time.sleep(disturbance.seconds)
-        second.thaw_etcd_link()
-        time.sleep(CATCH_UP_SECONDS)
     finally:
         second.thaw_etcd_link()
+        time.sleep(CATCH_UP_SECONDS)
         _lead_back(run)
 
 
