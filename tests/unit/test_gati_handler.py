@@ -211,6 +211,15 @@ def test_a_config_map_of_its_own_named_as_a_volume_is_not_needed_twice():
     assert all(need.kind != CONFIG_MAP for need in HandlerController().needs(parent))
 
 
+def test_a_config_map_of_the_users_that_is_named_like_the_workload_rolls_the_pods():
+    parent = handler(envFrom=[{"configMapRef": {"name": "handler-users"}}])
+    need = Need(CONFIG_MAP, "shop", name="handler-users")
+    assert need in HandlerController().needs(parent)
+    before = plan(parent, Seen(needed={need: (config_map("handler-users", k="1"),)}))
+    after = plan(parent, Seen(needed={need: (config_map("handler-users", k="2"),)}))
+    assert digest_of(before) != digest_of(after)
+
+
 # What cannot be honoured changes nothing that runs.
 
 

@@ -17,8 +17,12 @@ _DIGEST = "digest"
 
 
 def references(spec: HandlerSpec) -> tuple[str, ...]:
-    """The names of the ConfigMaps that the spec refers to, its own left out; in order, once."""
-    return tuple(sorted(set(_references(spec)) - {names.workload(spec.name)}))
+    """The names of the ConfigMaps that the spec refers to; in order, once.
+
+    The one that holds ``spec.config`` is left out; where there is none, its name is a user's.
+    """
+    own = {names.workload(spec.name)} if spec.config else set()
+    return tuple(sorted(set(_references(spec)) - own))
 
 
 def config_digest(spec: HandlerSpec, config_maps: Iterable[Object]) -> str:
