@@ -211,6 +211,51 @@ def test_a_config_map_of_its_own_named_as_a_volume_is_not_needed_twice():
     assert all(need.kind != CONFIG_MAP for need in HandlerController().needs(parent))
 
 
+OWN = [{"configMapRef": {"name": "handler-users"}}]
+STILL_READ = [
+    # what the Deployment was made of, how far its rollout is, whether the ConfigMap stays
+    ({"config": {"A": "1"}}, {}, True),
+    ({"envFrom": OWN}, {}, True),
+    ({"volumes": [{"name": "v", "configMap": {"name": "handler-users"}}]}, {}, True),
+    ({}, {"current": False}, True),
+    ({}, {"total": 4, "updated": 3}, True),
+    ({}, {"total": 3, "updated": 0}, True),
+    ({}, {"available": 0}, False),
+    ({}, {"replicas": 0}, False),
+    ({}, {}, False),
+]
+
+
+@pytest.mark.parametrize(("spec", "shown", "stays"), STILL_READ)
+def test_an_own_config_map_that_no_spec_asks_for_stays_while_pods_may_need_it(spec, shown, stays):
+    deployment = live_deployment(handler(**spec), **shown)
+    own = child(plan(handler(config={"A": "1"})), "ConfigMap")
+    children = {("Deployment", "handler-users"): deployment, ("ConfigMap", "handler-users"): own}
+    wanted = plan(handler(), Seen(children=children))
+    assert ("ConfigMap" in kinds(wanted)) == stays
+    if stays:
+        assert child(wanted, "ConfigMap") == own
+
+
+def test_no_config_map_is_made_for_pods_that_named_one_before():
+    deployment = live_deployment(handler(config={"A": "1"}))
+    assert "ConfigMap" not in kinds(plan(handler(), seeing(deployment)))
+
+
+def test_an_own_config_map_that_is_going_away_holds_nothing_up():
+    deployment = live_deployment(handler(config={"A": "1"}))
+    own = child(plan(handler(config={"A": "1"})), "ConfigMap")
+    own["metadata"]["deletionTimestamp"] = "2026-01-02T03:04:05Z"
+    children = {("Deployment", "handler-users"): deployment, ("ConfigMap", "handler-users"): own}
+    assert "ConfigMap" not in kinds(plan(handler(), Seen(children=children)))
+
+
+def test_a_config_map_of_its_own_is_kept_whole_by_the_cache_without_its_label():
+    own = {"name": "handler-users", "annotations": {"gati.dev/owner-uid": "u"}}
+    whole = config_map(k="1") | {"metadata": own}
+    assert configuration.keep(whole) == whole
+
+
 def test_a_config_map_of_the_users_that_is_named_like_the_workload_rolls_the_pods():
     parent = handler(envFrom=[{"configMapRef": {"name": "handler-users"}}])
     need = Need(CONFIG_MAP, "shop", name="handler-users")

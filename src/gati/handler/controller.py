@@ -158,10 +158,12 @@ class HandlerController:
         def child(kind: Kind, content: Any, wave: int) -> Child:
             return Child(kind, complete(kind, parent, spec, content), wave=wave)
 
-        config_map = self.manifests.config_map(spec)
+        workload = names.workload(spec.name)
+        live = seen.child(DEPLOYMENT, workload)
+        before = configuration.still_read(seen.child(CONFIG_MAP, workload), live)
+        config_map = self.manifests.config_map(spec) or before
         if config_map is not None:
             yield child(CONFIG_MAP, config_map, _CONFIGURATION)
-        live = seen.child(DEPLOYMENT, names.workload(spec.name))
         replicas = scale.replicas(None if live is None else live["spec"].get("replicas", 1))
         digest = configuration.config_digest(spec, _needed(seen, CONFIG_MAP))
         content = self.manifests.deployment(spec, replicas=replicas, config_digest=digest)
