@@ -39,6 +39,7 @@ from gati.kinds import (
     CONFIG_MAP,
     DEPLOYMENT,
     GATI_HANDLER,
+    GROUP,
     HORIZONTAL_POD_AUTOSCALER,
     POD,
     POD_DISRUPTION_BUDGET,
@@ -47,6 +48,7 @@ from gati.kinds import (
 from gati.spec.fields import Invalid
 from gati.spec.handler import is_suspended, parse_handler
 from reconciler.model import Child, Kind, Need, Object, Plan, Seen, Watch
+from reconciler.ownership import is_released
 from reconciler.status import find
 
 CONFLICT_INTERVAL = timedelta(seconds=30)
@@ -134,7 +136,7 @@ class HandlerController:
     def _managed(self, parent: Object, spec: HandlerSpec, seen: Seen, now: datetime) -> Plan:
         workload = names.workload(spec.name)
         live = seen.child(DEPLOYMENT, workload)
-        scale = scaling(spec, workload, _others_autoscalers(seen))
+        scale = scaling(spec, workload, _others_autoscalers(parent, spec, seen))
         problem = pod_problems.worst(_needed(seen, POD))
         observed = observe(live)
         verdict = judge(
@@ -238,16 +240,24 @@ def _needed(seen: Seen, kind: Kind) -> Iterable[Object]:
     return [obj for need, found in seen.needed.items() if need.kind == kind for obj in found]
 
 
-def _others_autoscalers(seen: Seen) -> Iterable[Object]:
+def _others_autoscalers(parent: Object, spec: HandlerSpec, seen: Seen) -> Iterable[Object]:
     """The autoscalers that target the Deployment and are not this handler's own.
 
-    Its own may have lost its owner reference and be proven by another mark.
+    Its own may have lost its owner reference and be proven by another mark. One that is handed
+    over becomes its own, where it asks for one: a child is found by its name before it is written.
     """
-    autoscalers = _needed(seen, HORIZONTAL_POD_AUTOSCALER)
+    others = [
+        autoscaler
+        for autoscaler in _needed(seen, HORIZONTAL_POD_AUTOSCALER)
+        if seen.child(HORIZONTAL_POD_AUTOSCALER, autoscaler["metadata"]["name"]) is None
+    ]
+    if spec.autoscaling is None:
+        return others
     return [
         autoscaler
-        for autoscaler in autoscalers
-        if seen.child(HORIZONTAL_POD_AUTOSCALER, autoscaler["metadata"]["name"]) is None
+        for autoscaler in others
+        if autoscaler["metadata"]["name"] != names.workload(spec.name)
+        or not is_released(autoscaler, parent, GROUP)
     ]
 
 

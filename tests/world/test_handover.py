@@ -1,0 +1,103 @@
+"""What a handler left behind is taken over by the next one of the name, where somebody says so."""
+
+import pytest
+
+from gati import operator
+from gati.crds import crd_documents
+from gati.kinds import (
+    CONFIG_MAP,
+    DEPLOYMENT,
+    GATI_HANDLER,
+    HORIZONTAL_POD_AUTOSCALER,
+    POD_DISRUPTION_BUDGET,
+    SERVICE,
+)
+from reconciler.status import find
+from world.world import World
+
+pytestmark = pytest.mark.looptime
+
+CHILDREN = (CONFIG_MAP, DEPLOYMENT, SERVICE, HORIZONTAL_POD_AUTOSCALER, POD_DISRUPTION_BUDGET)
+SCALING = {"enabled": True, "minReplicas": 2, "maxReplicas": 6}
+
+
+def world():
+    return World(operator.controllers(operator.Settings()), crds=crd_documents())
+
+
+def handler(**spec):
+    spec = {"path": "/users", "version": "1.0.0", "image": "users:1", "replicas": 2, **spec}
+    return {
+        "apiVersion": "gati.dev/v1",
+        "kind": "GatiHandler",
+        "metadata": {"name": "users"},
+        "spec": {"config": {"GREETING": "hello"}, **spec},
+    }
+
+
+async def leave_orphans(here, **annotations):
+    """As ``kubectl delete gh users --cascade=orphan`` does, and an annotation by hand."""
+    here.create(GATI_HANDLER, handler(autoscaling=SCALING))
+    await here.settle()
+    await here.kill()
+    patch = {"metadata": {"ownerReferences": None, "annotations": annotations}}
+    for kind in CHILDREN:
+        here.edit(kind, "handler-users", patch)
+    here.delete(GATI_HANDLER, "users")
+
+
+def scale(here, replicas):
+    here.server.patch(
+        DEPLOYMENT,
+        "default",
+        "handler-users",
+        {"spec": {"replicas": replicas}},
+        "autoscaler",
+        content_type="application/merge-patch+json",
+        subresource="scale",
+    )
+
+
+def reason(here, type_):
+    return find(here.live(GATI_HANDLER, "users"), type_)["reason"]
+
+
+async def test_orphans_that_are_handed_over_become_the_next_handlers_own_the_autoscaler_too():
+    async with world() as here:
+        await leave_orphans(here, **{"gati.dev/adopt": "users"})
+        scale(here, 5)
+        made = here.create(GATI_HANDLER, handler(autoscaling={**SCALING, "maxReplicas": 20}))
+        await here.restart()
+        await here.settle()
+        for kind in CHILDREN:
+            (owner,) = here.live(kind, "handler-users")["metadata"]["ownerReferences"]
+            assert owner["uid"] == made["metadata"]["uid"]
+        autoscaler = here.live(HORIZONTAL_POD_AUTOSCALER, "handler-users")
+        assert autoscaler["spec"]["maxReplicas"] == 20
+        assert here.live(DEPLOYMENT, "handler-users")["spec"]["replicas"] == 5
+        assert reason(here, "Autoscaled") == "OwnAutoscaler"
+        assert reason(here, "Ready") == "Ready"
+
+
+@pytest.mark.parametrize("annotations", [{}, {"gati.dev/adopt": "orders"}])
+async def test_an_autoscaler_that_nobody_hands_over_to_this_handler_stays_the_users(annotations):
+    async with world() as here:
+        await leave_orphans(here, **annotations)
+        here.create(GATI_HANDLER, handler(autoscaling={**SCALING, "maxReplicas": 20}))
+        await here.restart()
+        await here.run_for(100)
+        autoscaler = here.live(HORIZONTAL_POD_AUTOSCALER, "handler-users")
+        assert autoscaler["spec"]["maxReplicas"] == 6
+        assert reason(here, "Autoscaled") == "UsersAutoscaler"
+
+
+async def test_an_autoscaler_that_is_handed_over_and_not_asked_for_goes_on_scaling():
+    async with world() as here:
+        await leave_orphans(here, **{"gati.dev/adopt": "users"})
+        scale(here, 5)
+        here.create(GATI_HANDLER, handler())
+        await here.restart()
+        await here.settle()
+        assert here.live(HORIZONTAL_POD_AUTOSCALER, "handler-users")["spec"]["maxReplicas"] == 6
+        assert here.live(DEPLOYMENT, "handler-users")["spec"]["replicas"] == 5
+        assert reason(here, "Autoscaled") == "UsersAutoscaler"
