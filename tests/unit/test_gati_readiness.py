@@ -152,6 +152,74 @@ def test_a_pod_that_does_not_start_says_why(status, reason, text):
     assert text in problem.message
 
 
+STARTED = "2026-01-01T00:00:00Z"
+
+
+def ran(start, end):
+    """How a run of a container ended, as ``lastState`` or ``state`` has it."""
+    return {"exitCode": 137, "reason": "OOMKilled", "startedAt": start, "finishedAt": end}
+
+
+SHORT = ran("2025-12-31T23:50:01Z", STARTED)
+LONG = ran("2025-12-31T23:50:00Z", STARTED)
+RUNNING = {"running": {"startedAt": STARTED}}
+NOW_AND_THEN = [
+    # the run before, the present state, when Ready changed, whether it counts as crashing
+    (SHORT, RUNNING, "2026-01-01T00:09:59Z", True),
+    (SHORT, RUNNING, "2025-12-31T23:00:00Z", True),
+    (SHORT, RUNNING, "2026-01-01T00:10:00Z", False),
+    (SHORT, RUNNING, "2026-03-01T00:00:00Z", False),
+    (LONG, RUNNING, "2026-01-01T00:00:01Z", False),
+    (LONG, RUNNING, None, False),
+    (LONG, {"waiting": {"reason": "CrashLoopBackOff"}}, None, True),
+    (SHORT, {"terminated": SHORT}, "2026-03-01T00:00:00Z", True),
+    (SHORT, {"terminated": LONG}, None, False),
+    (LONG, {"terminated": SHORT}, None, True),
+    # where a time is missing or unreadable
+    (SHORT, RUNNING, None, True),
+    (SHORT, RUNNING, "yesterday", True),
+    (SHORT, RUNNING, "2026-03-01T00:00:00", True),
+    (SHORT, {"running": {}}, "2026-03-01T00:00:00Z", True),
+    (SHORT, {"running": {"startedAt": None}}, "2026-03-01T00:00:00Z", True),
+    (ran(None, STARTED), RUNNING, "2026-01-01T00:00:01Z", True),
+    (ran("2025-01-01T00:00:00Z", None), RUNNING, "2026-01-01T00:00:01Z", True),
+    (ran(7, STARTED), RUNNING, "2026-01-01T00:00:01Z", True),
+    ({}, RUNNING, "2026-01-01T00:00:01Z", True),
+]
+
+
+@pytest.mark.parametrize(("before", "state", "changed", "crashing"), NOW_AND_THEN)
+def test_a_container_that_ran_for_long_between_its_restarts_is_no_crashing_one(
+    before, state, changed, crashing
+):
+    condition = {"type": "Ready", "status": "False", "lastTransitionTime": changed}
+    one = {"name": "handler", "ready": False, "restartCount": 3, "state": state}
+    container = one | {"lastState": {"terminated": before}}
+    found = pod({"conditions": [condition], "containerStatuses": [container]})
+    problem = pod_problems.diagnose(found)
+    assert (problem is not None) == crashing
+    assert (pod_problems.keep(found) is not None) == crashing
+
+
+def test_what_is_kept_of_a_crashing_pod_is_the_same_from_try_to_try():
+    """Times decide whether there is a problem; none of them gets into what is told of it."""
+
+    def told(minute):
+        moments = (f"2026-01-01T00:{minute:02}:00Z", f"2026-01-01T00:{minute:02}:30Z")
+        state = {"running": {"startedAt": moments[1]}}
+        last = {"terminated": ran(*moments)}
+        one = {"name": "handler", "ready": False, "restartCount": minute}
+        condition = {"type": "Ready", "status": "False", "lastTransitionTime": moments[0]}
+        status = {
+            "conditions": [condition],
+            "containerStatuses": [one | {"state": state, "lastState": last}],
+        }
+        return pod_problems.keep(pod(status))
+
+    assert told(3) is not None
+    assert told(3) == told(4)
+
+
 @pytest.mark.parametrize("status", [row[0] for row in DIAGNOSES])
 def test_the_words_are_the_same_for_every_pod(status):
     one = pod_problems.diagnose(pod(status))

@@ -2,7 +2,8 @@
 
 The cache keeps only pods that have such a problem, and of those only the problem. Nothing that
 differs from pod to pod or from try to try (names, ids, times) gets into a message: a status
-that says the same thing in other words would be written again and again.
+that says the same thing in other words would be written again and again. Times are only compared
+with each other: there is no clock here.
 """
 
 from __future__ import annotations
@@ -10,14 +11,20 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
 
 from gati import names
 from gati import reasons as r
 from reconciler.model import Object
+from reconciler.status import find, parse_time
 
 CRASHES = 2
 """Restarts of a container that is not ready after which it counts as crashing, between its
 back-offs as well."""
+
+LONG_RUN = 600
+"""Seconds after which a run is no failed try to start: the kubelet forgets its back-off then."""
 
 _PROBLEM = "problem"
 _SEVERITY = (
@@ -113,18 +120,20 @@ def _unschedulable(status: Object) -> Iterator[Problem]:
 
 
 def _containers(status: Object) -> Iterator[Problem]:
+    ready_changed = find({"status": status}, "Ready").get("lastTransitionTime")
     for field in ("initContainerStatuses", "containerStatuses"):
         for container in status.get(field) or ():
-            problem = _container(container)
+            problem = _container(container, ready_changed)
             if problem is not None:
                 yield problem
 
 
-def _container(status: Object) -> Problem | None:
+def _container(status: Object, ready_changed: Any) -> Problem | None:
     waiting = (status.get("state") or {}).get("waiting") or {}
     reason = _WAITING.get(str(waiting.get("reason")))
-    crashed = not status.get("ready") and status.get("restartCount", 0) >= CRASHES
-    if reason == r.CRASH_LOOP_BACK_OFF or (reason is None and crashed):
+    unready = not status.get("ready") and status.get("restartCount", 0) >= CRASHES
+    crashes = reason is None and unready and not _ran_long(status, ready_changed)
+    if crashes or reason == r.CRASH_LOOP_BACK_OFF:
         return Problem(r.CRASH_LOOP_BACK_OFF, _exit(status))
     if reason is None:
         return None
@@ -133,6 +142,32 @@ def _container(status: Object) -> Problem | None:
     if reason == r.INVALID_IMAGE_NAME:
         return Problem(reason, f"{status.get('image')} is no image's name")
     return Problem(reason, str(waiting.get("message") or waiting["reason"]))
+
+
+def _ran_long(status: Object, ready_changed: Any) -> bool:
+    """Did the container run for long before it ended last, or until it became unready?
+
+    Then it was started well, whatever is wrong with it now. What has no times did not.
+    """
+    state = status.get("state") or {}
+    ended = state.get("terminated") or (status.get("lastState") or {}).get("terminated") or {}
+    if _lasts(ended.get("startedAt"), ended.get("finishedAt")):
+        return True
+    return _lasts((state.get("running") or {}).get("startedAt"), ready_changed)
+
+
+def _lasts(start: Any, end: Any) -> bool:
+    first, last = _moment(start), _moment(end)
+    return bool(first and last and (last - first).total_seconds() >= LONG_RUN)
+
+
+def _moment(text: Any) -> datetime | None:
+    """The moment of a time as the API writes it; None where it is none."""
+    try:
+        moment = parse_time(text)
+    except (TypeError, ValueError):
+        return None
+    return moment if moment.tzinfo else None
 
 
 def _exit(status: Object) -> str:
