@@ -105,15 +105,15 @@ class HandlerSpec:
 
 @dataclass(frozen=True, slots=True)
 class ModuleSpec:
-    """A GatiModule, normalised."""
+    """A GatiModule, normalised. What the object does not say is None, where it has no default."""
 
     name: str
     namespace: str
     module_name: str
-    module_type: Literal["node", "wasm", "oci"]
-    runtime: str
+    module_type: Literal["node", "wasm", "oci"] | None
+    runtime: str | None
     replicas: int
-    image: str
+    image: str | None
     port: int
     resources: ResourceRequirements
     capabilities: tuple[str, ...] = ()

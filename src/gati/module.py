@@ -1,4 +1,8 @@
-"""GatiModule: read and answered, not run yet. The status says exactly that and no more."""
+"""GatiModule: read and answered, not run yet. The status says exactly that and no more.
+
+What the definition leaves optional may be absent here too: what a module needs to run is asked
+for by the release that runs it.
+"""
 
 from __future__ import annotations
 
@@ -40,29 +44,23 @@ def parse_module(obj: Object) -> ModuleSpec:
     """The normalised spec of a GatiModule. Raises Invalid with the field's path."""
     metadata = obj["metadata"]
     if not isinstance(obj.get("spec"), dict):
-        raise Invalid("spec", "is missing: write at least moduleName, moduleType and image")
+        raise Invalid("spec", "is missing: write at least moduleType and image")
     fields = Fields.of(obj["spec"], "spec")
-    type_ = _required(fields, "moduleType")
-    if type_ not in TYPES:
+    spelling = fields.one_of("name", "moduleName")
+    type_ = fields.text("moduleType")
+    if type_ is not None and type_ not in TYPES:
         raise Invalid(fields.at("moduleType"), f"is {type_}: write one of {', '.join(TYPES)}")
     replicas = fields.integer("replicas", 0, _MOST)
     return ModuleSpec(
         name=metadata["name"],
         namespace=metadata.get("namespace", "default"),
-        module_name=_required(fields, "moduleName"),
-        module_type=cast("Literal['node', 'wasm', 'oci']", type_),
-        runtime=_required(fields, "runtime"),
+        module_name=(fields.text(spelling) if spelling else None) or metadata["name"],
+        module_type=cast("Literal['node', 'wasm', 'oci'] | None", type_),
+        runtime=fields.text("runtime"),
         replicas=1 if replicas is None else replicas,
-        image=_required(fields, "image"),
+        image=fields.text("image"),
         port=fields.integer("port", 1, 65535) or 3000,
         resources=parse_resources(fields.object("resources")),
         capabilities=fields.texts("capabilities"),
         env=parse_env(fields),
     )
-
-
-def _required(fields: Fields, name: str) -> str:
-    value = fields.text(name)
-    if value is None:
-        raise Invalid(fields.at(name), "is missing")
-    return value

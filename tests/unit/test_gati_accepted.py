@@ -46,7 +46,9 @@ def test_nothing_is_looked_at_beside_a_module_or_a_version():
 
 REFUSED_MODULES = [
     (None, "spec"),
-    (MODULE | {"moduleName": None}, "spec.moduleName"),
+    (MODULE | {"name": "db"}, "spec"),
+    (MODULE | {"moduleName": 3}, "spec.moduleName"),
+    (MODULE | {"image": " "}, "spec.image"),
     (MODULE | {"moduleType": "jar"}, "spec.moduleType"),
     (MODULE | {"port": 99999}, "spec.port"),
     (MODULE | {"capabilities": ["network", 3]}, "spec.capabilities[1]"),
@@ -59,6 +61,21 @@ def test_a_module_that_makes_no_sense_is_not_accepted(spec, path):
         parse_module(wrapped(spec))
     assert refusal.value.path == path
     assert accepted(ModuleController(), spec) == ("Accepted", "False", "InvalidSpec")
+
+
+@pytest.mark.parametrize(
+    ("written", "called"), [({"name": "db"}, "db"), ({"moduleName": "db"}, "db"), ({}, "x")]
+)
+def test_a_module_is_called_what_either_spelling_says_or_what_its_object_is(written, called):
+    spec = {"moduleType": "node", "runtime": "node:20", "image": "i", **written}
+    assert parse_module(wrapped(spec)).module_name == called
+    assert accepted(ModuleController(), spec) == ("Accepted", "True", "AcceptedNotManaged")
+
+
+@pytest.mark.parametrize("absent", ["moduleType", "runtime", "image"])
+def test_what_the_definition_leaves_optional_in_a_module_may_be_absent(absent):
+    spec = {name: value for name, value in MODULE.items() if name != absent}
+    assert accepted(ModuleController(), spec) == ("Accepted", "True", "AcceptedNotManaged")
 
 
 REFUSED_VERSIONS = [
