@@ -221,6 +221,33 @@ def test_a_pod_answers_for_a_while_after_it_was_told_to_go(grace, seconds):
     assert seconds < grace
 
 
+DIGEST = f"sha256:{'0' * 64}"
+PULL_POLICIES = [
+    ("users", "Always"),
+    ("users:latest", "Always"),
+    ("users:1", "IfNotPresent"),
+    ("users:latest-1", "IfNotPresent"),
+    ("registry.example:5000/shop/users", "Always"),
+    ("registry.example:5000/shop/users:latest", "Always"),
+    ("registry.example:5000/shop/users:1", "IfNotPresent"),
+    (f"users@{DIGEST}", "IfNotPresent"),
+    (f"users:latest@{DIGEST}", "IfNotPresent"),
+    (f"registry.example:5000/users@{DIGEST}", "IfNotPresent"),
+]
+
+
+@pytest.mark.parametrize(("image", "policy"), PULL_POLICIES)
+def test_when_an_image_is_fetched_follows_its_tag_and_is_written_out(image, policy):
+    assert container(image=image)["imagePullPolicy"] == policy
+    assert container(image=image, imagePullPolicy="Never")["imagePullPolicy"] == "Never"
+
+
+def test_when_the_operators_default_image_is_fetched_follows_its_tag_too():
+    wanted = plan(handler(image=None), default_image="users:latest")
+    (found,) = child(wanted, "Deployment")["spec"]["template"]["spec"]["containers"]
+    assert found["imagePullPolicy"] == "Always"
+
+
 def test_with_no_time_to_end_there_is_no_wait_before_it():
     assert "lifecycle" not in container(terminationGracePeriodSeconds=0)
 

@@ -3,7 +3,8 @@
 Nothing here may depend on the operator's own version or settings beyond the spec: an upgrade of
 the operator restarts nobody. What the API server would add to a block that a spec can exchange
 for another (a probe's action, a variable's source, a volume's kind) is written out: a default
-belongs to nobody, would stay behind, and two of such blocks are refused.
+belongs to nobody, would stay behind, and two of such blocks are refused. So is when the image is
+fetched: the default follows the tag, and that of the first tag would stay with the next.
 https://kubernetes.io/docs/concepts/security/pod-security-standards/
 """
 
@@ -59,7 +60,7 @@ def _pod(spec: HandlerSpec) -> JsonObject:
 def _container(spec: HandlerSpec) -> JsonObject:
     own_config = [{"configMapRef": {"name": names.workload(spec.name)}}] if spec.config else []
     optional: JsonObject = {
-        "imagePullPolicy": spec.image_pull_policy,
+        "imagePullPolicy": spec.image_pull_policy or _pull_policy(spec.image or ""),
         "command": list(spec.command),
         "args": list(spec.args),
         "env": list(spec.env),
@@ -76,6 +77,13 @@ def _container(spec: HandlerSpec) -> JsonObject:
         **_probes(spec.probes, spec.port),
         **{name: value for name, value in optional.items() if value},
     }
+
+
+def _pull_policy(image: str) -> str:
+    """The API server's default: what a tag that moves stands for is asked of the registry."""
+    name, _, digest = image.partition("@")
+    tag = name.rpartition("/")[2].partition(":")[2]  # before a slash stands a registry's port
+    return "Always" if not digest and tag in ("", "latest") else "IfNotPresent"
 
 
 def _probes(probes: Probes, port: int) -> JsonObject:

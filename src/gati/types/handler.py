@@ -192,8 +192,8 @@ class GatiHandlerSpec(Part, frozen=True, kw_only=True):
         Annotated[
             Literal["Always", "IfNotPresent", "Never"],
             described(
-                "When nodes fetch the image. Default: Always for :latest or no tag, else "
-                "IfNotPresent."
+                "When nodes fetch the image. Default: Always for :latest or no tag, without a "
+                "digest; else IfNotPresent."
             ),
         ]
         | UnsetType
