@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import math
+import os
 import secrets
 import threading
 import time
@@ -447,7 +448,9 @@ class Run:
         argv, environment = sources.program(copies[name])
         for replica in self.replicas:
             replica.operator.program = argv
-            replica.operator.environment |= environment or {"PYTHONPATH": ""}
+            # The command as it is installed, or as whoever started the rig has it.
+            path = os.environ.get("PYTHONPATH", "")
+            replica.operator.environment |= environment or {"PYTHONPATH": path}
             if replica.operator.running:
                 self.terminate(replica)
 

@@ -29,6 +29,9 @@ from reconciler.target import BLOCKING, Action, Change, ChangeSet
 CREATE_ONLY = "1"
 """As ``metadata.resourceVersion`` of an apply: creates, or answers 409 whoever has the name."""
 
+COLLECTED_SECONDS = 60.0
+"""What an earlier parent left is given so long to be collected; then it is in the way."""
+
 TRANSIENT = frozenset({408, 409, 429, 502, 503, 504})
 """Answers that a later try may change by itself."""
 
@@ -40,6 +43,8 @@ class _Memory:
     agreed: str = ""
     """Digest of (intent, content) that the server answered although they differ."""
     repairs: Repairs = field(default_factory=Repairs)
+    blocked_since: float | None = None
+    """When something that an earlier parent left was first met under its name (loop time)."""
     rival: str = ""
     """The field manager that makes them necessary, once they are too many."""
     intent: str = ""
@@ -126,6 +131,13 @@ class KubernetesTarget:
             return await self._create(child, body, change_set.parent)
         return await self._reconcile(child, body, live, change_set.parent)
 
+    def _may_go(self, parent: Object, child: Child) -> bool:
+        """Is it not yet time to tell of what an earlier parent left, and nobody has collected?"""
+        since = self._remembered(parent, child).blocked_since
+        if since is None:
+            self._remember(parent, child, blocked_since=_now())
+        return since is None or _now() - since < COLLECTED_SECONDS
+
     async def _create(self, child: Child, body: Object, parent: Object) -> Change:
         only = {**body, "metadata": {**body["metadata"], "resourceVersion": CREATE_ONLY}}
         try:
@@ -135,7 +147,9 @@ class KubernetesTarget:
                 raise
         else:
             self._agree(child, parent, body, created)
-            self._remember(parent, child, intent="")
+            self._remember(
+                parent, child, intent="", repairs=Repairs(), rival="", blocked_since=None
+            )
             self._written(child.kind, created)
             return Change(child.kind, child.id[1], Action.CREATED, created)
         # Something has the name that the plan did not see. What is ours must be planned with first.
@@ -147,7 +161,7 @@ class KubernetesTarget:
     async def _reconcile(self, child: Child, body: Object, live: Object, parent: Object) -> Change:
         name = child.id[1]
         if not ownership.is_own(live, parent, self._group):
-            if ownership.is_left_behind(live, body):
+            if ownership.is_left_behind(live, body) and self._may_go(parent, child):
                 return Change(child.kind, name, Action.WAITING, wait=5.0)
             return Change(child.kind, name, Action.FOREIGN, detail=ownership.describe_owner(live))
         if "deletionTimestamp" in live["metadata"]:
@@ -215,6 +229,10 @@ class KubernetesTarget:
         answer = await self._api.apply(child.kind, _with_uid(body, live), manager=self._manager)
         self._agree(child, parent, body, answer)
         self._remember(parent, child, intent=self._intent(body))
+        if (
+            action is Action.CONFIGURED
+        ):  # who wanted the intent before to be otherwise may like this
+            self._remember(parent, child, repairs=Repairs(), rival="")
         self._written(child.kind, answer)
         return Change(child.kind, child.id[1], action, answer, paths)
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
 from reconciler import ownership
@@ -80,12 +80,15 @@ async def compare(
     plan = controller.plan(judged, seen, datetime.now(UTC))
     if plan.children is None:
         return plan, []
+    claimed = await _claim(api, plan.children, judged, seen, kind.group)
+    if claimed != seen:
+        plan, seen = controller.plan(judged, claimed, datetime.now(UTC)), claimed
     found = []
-    for child in plan.children:
+    for child in plan.children or ():
         difference = await _difference(api, child, judged, kind.group, manager)
         if difference is not None:
             found.append(difference)
-    wanted = {child.id for child in plan.children}
+    wanted = {child.id for child in plan.children or ()}
     for (kind_name, name), obj in seen.children.items():
         if (kind_name, name) not in wanted:
             text = _diff(obj, None, kind_name)
@@ -111,6 +114,17 @@ async def _look(api: Api, parent: Object, controller: Controller) -> Seen:
         listing = await api.list(need.kind, need.namespace, labels=watch.labels)
         needed[need] = tuple(_select(need, watch, listing.items))
     return Seen(children=children, needed=needed)
+
+
+async def _claim(api: Api, wanted: Iterable[Child], parent: Object, seen: Seen, group: str) -> Seen:
+    """As the loop: what has a wanted name and is the parent's by another mark counts as seen."""
+    found = {}
+    for child in wanted:
+        if child.id not in seen.children:
+            live = await api.get(child.kind, *key_parts(child.body))
+            if live is not None and ownership.is_own(live, parent, group):
+                found[child.id] = live
+    return replace(seen, children={**seen.children, **found})
 
 
 def _select(need: Need, watch: Watch, objects: Iterable[Object]) -> Iterable[Object]:

@@ -10,7 +10,7 @@ from gati.handler import configuration, pod_problems
 from gati.handler.controller import WATCHES, HandlerController
 from gati.kinds import CONFIG_MAP, HORIZONTAL_POD_AUTOSCALER, POD
 from gati.reasons import FAILURES
-from reconciler.meta import owner_reference
+from reconciler.meta import digest, owner_reference
 from reconciler.model import Need, Refusal, Seen
 from unit.gati_objects import (
     IMAGE,
@@ -373,9 +373,11 @@ def test_what_is_wanted_does_not_depend_on_what_became_of_the_last_write(field):
 
 def test_the_status_of_a_healthy_handler_shows_one_condition():
     parent = handler(version="v1")
-    wanted = plan(parent, seeing(live_deployment(parent)))
+    live = live_deployment(parent)
+    wanted = plan(parent, seeing(live))
     assert wanted.status == {
         "observedGeneration": 1,
+        "templateHash": digest(live["spec"]["template"], 10),
         "phase": "Running",
         "replicas": 3,
         "readyReplicas": 3,

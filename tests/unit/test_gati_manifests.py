@@ -231,7 +231,8 @@ PULL_POLICIES = [
     ("registry.example:5000/shop/users:latest", "Always"),
     ("registry.example:5000/shop/users:1", "IfNotPresent"),
     (f"users@{DIGEST}", "IfNotPresent"),
-    (f"users:latest@{DIGEST}", "IfNotPresent"),
+    (f"users:1@{DIGEST}", "IfNotPresent"),
+    (f"users:latest@{DIGEST}", "Always"),
     (f"registry.example:5000/users@{DIGEST}", "IfNotPresent"),
 ]
 

@@ -164,3 +164,36 @@ async def test_one_change_long_after_a_contest_is_an_accident_again():
         await here.run_for(60)
         assert here.live(CONFIG_MAP, "handler-users")["data"] == {"GREETING": "hello"}
         assert not any(told)
+
+
+async def test_an_edit_that_gives_in_ends_the_contest():
+    async with world() as here:
+        here.create(GATI_HANDLER, handler())
+        await here.settle()
+        theirs = [{"name": "handler", "image": "theirs:1"}]
+        undone = {"spec": {"template": {"spec": {"containers": theirs}}}}
+        for _ in range(9):
+            here.edit(DEPLOYMENT, "handler-users", undone)
+            await here.run_for(30)
+        assert contested(here)
+        told = []
+        here.edit(GATI_HANDLER, "users", {"spec": {"image": "theirs:1"}})
+        await here.until(lambda: not contested(here))
+        here.server.journal.listeners.add(lambda: told.append(contested(here)))
+        await here.run_for(400)
+        assert told
+        assert not any(told)
+
+
+async def test_a_configuration_that_is_given_up_in_a_contest_stays_while_old_pods_read_it():
+    """The rival has taken the marks off; the owner reference says whose it is."""
+    async with world(Replacer()) as here:
+        here.create(GATI_HANDLER, handler())
+        await here.until(lambda: contested(here))
+        await here.run_for(60)
+        here.deployments.seconds = 100.0
+        here.edit(GATI_HANDLER, "users", {"spec": {"config": None}})
+        await here.run_for(30)
+        assert here.get(CONFIG_MAP, "handler-users") is not None
+        await here.run_for(600)
+        assert here.get(CONFIG_MAP, "handler-users") is None

@@ -12,6 +12,7 @@ from gati.crds import crd_documents
 from gati.kinds import CONFIG_MAP, DEPLOYMENT, GATI_HANDLER, HORIZONTAL_POD_AUTOSCALER, SERVICE
 from gati.names import MANAGED_BY, MANAGED_BY_LABEL
 from reconciler.api import JSON_PATCH
+from reconciler.preview import compare
 from reconciler.status import find
 from world.world import World
 
@@ -221,3 +222,38 @@ async def test_what_an_earlier_handler_of_the_name_has_left_is_waited_for():
         assert ready(here)["status"] == "True"
         assert here.live(DEPLOYMENT, "handler-users")["metadata"]["uid"] != old
         assert "NameConflict" not in told
+
+
+@pytest.mark.parametrize("kind", [DEPLOYMENT, HORIZONTAL_POD_AUTOSCALER], ids=str)
+async def test_what_an_earlier_handler_has_left_for_good_is_told_of(kind):
+    """Somebody's finalizer, or a garbage collector that does not come."""
+    async with world() as here:
+        here.create(GATI_HANDLER, handler(autoscaling=SCALING))
+        await here.settle()
+        here.edit(kind, "handler-users", {"metadata": {"finalizers": ["example.com/theirs"]}})
+        here.delete(GATI_HANDLER, "users")
+        here.create(GATI_HANDLER, handler(autoscaling=SCALING))
+        await here.run_for(200)
+        assert ready(here)["reason"] == "NameConflict"
+        assert f"{kind} handler-users" in ready(here)["message"]
+        here.edit(kind, "handler-users", {"metadata": {"finalizers": None}})
+        await here.run_for(200)
+        assert ready(here)["status"] == "True"
+
+
+async def test_the_preview_shows_what_would_be_done_with_what_the_watch_does_not_show():
+    async with world() as here:
+        wanted = handler(autoscaling=SCALING)
+        here.create(GATI_HANDLER, wanted)
+        await here.settle()
+        scale(here, 50)
+        await here.settle()
+        await here.kill()
+        here.edit(DEPLOYMENT, "handler-users", {"metadata": {"labels": {MANAGED_BY_LABEL: None}}})
+        wanted["metadata"]["namespace"] = "default"
+        (controller,) = (each for each in here.controllers if each.kind == GATI_HANDLER)
+        api = here.api.another("kubectl")
+        _, changes = await compare(api, wanted, controller, here.manager)
+        (change,) = (each for each in changes if each.kind == "Deployment")
+        assert "replicas" not in change.text
+        assert MANAGED_BY_LABEL in change.text

@@ -143,3 +143,18 @@ async def test_a_scale_up_alone_makes_nothing_unready_and_costs_no_write():
         written = world.writes_since(mark)
         assert {write.subresource for write in written} == {"status"}
         assert len(written) <= 2
+
+
+@pytest.mark.parametrize(
+    "change", [{"replicas": 5}, {"progressDeadlineSeconds": 60}, {"paused": True}], ids=str
+)
+async def test_what_is_changed_or_repaired_outside_the_template_makes_nothing_unready(change):
+    async with World(**options()) as world:
+        fakes = await make_ready(world)
+        told = []
+        world.server.journal.listeners.add(lambda: told.append(ready(world)))
+        world.edit(DEPLOYMENT, "handler-users", {"spec": change})
+        await world.run_for(30)
+        world.fakes = fakes
+        await world.settle()
+        assert set(told) == {"True"}

@@ -12,8 +12,8 @@ from collections.abc import Iterable, Iterator
 from gati import names
 from gati.contracts import HandlerSpec, JsonObject
 from gati.handler.readiness import observe
-from gati.kinds import GROUP
-from reconciler.meta import digest
+from gati.kinds import GATI_HANDLER, GROUP
+from reconciler.meta import controller_of, digest
 from reconciler.model import Object
 from reconciler.ownership import annotations_of, owner_annotation
 
@@ -70,8 +70,10 @@ def keep(config_map: Object) -> Object:
     metadata = config_map["metadata"]
     labels = metadata.get("labels") or {}
     annotations = annotations_of(config_map)
-    # Somebody may have taken the label off; what is ours may have to be written as it is.
-    if labels.get(names.MANAGED_BY_LABEL) == names.MANAGED_BY or _OWNER in annotations:
+    # Somebody may have taken marks off; what is ours may have to be written as it is.
+    controller = controller_of(config_map) or {}
+    ours = controller.get("kind") == GATI_HANDLER.kind or _OWNER in annotations
+    if ours or labels.get(names.MANAGED_BY_LABEL) == names.MANAGED_BY:
         return config_map
     marks = {key: value for key, value in annotations.items() if key.startswith(names.PREFIX)}
     kept = {key: metadata[key] for key in _IDENTITY if key in metadata}

@@ -229,10 +229,10 @@ _IMAGE_MISSING = (
 
 
 def _was_ready(parent: Object, observed: Observed) -> bool:
-    """Did the stored status say Ready of the present generation and image?"""
+    """Did the stored status say Ready of the present generation and of this template?"""
     ready = find(parent, "Ready")
     current = ready.get("observedGeneration") == parent["metadata"].get("generation")
-    same = parent.get("status", {}).get("image", "") == observed.image
+    same = parent.get("status", {}).get("templateHash", "") == observed.template
     return bool(current and same and ready["status"] == "True")
 
 

@@ -80,10 +80,10 @@ def _container(spec: HandlerSpec) -> JsonObject:
 
 
 def _pull_policy(image: str) -> str:
-    """The API server's default: what a tag that moves stands for is asked of the registry."""
+    """The API server's default, of the present image and not of the first."""
     name, _, digest = image.partition("@")
     tag = name.rpartition("/")[2].partition(":")[2]  # before a slash stands a registry's port
-    return "Always" if not digest and tag in ("", "latest") else "IfNotPresent"
+    return "Always" if tag == "latest" or not (tag or digest) else "IfNotPresent"
 
 
 def _probes(probes: Probes, port: int) -> JsonObject:

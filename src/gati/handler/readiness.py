@@ -13,6 +13,7 @@ from gati import reasons as r
 from gati.handler.pod_problems import Problem, stable
 from gati.names import VERSION
 from gati.spec.handler import CONTAINER
+from reconciler.meta import digest
 from reconciler.model import Object
 
 
@@ -20,14 +21,13 @@ from reconciler.model import Object
 class Observed:
     """What a Deployment shows: counts of pods, and what its conditions say.
 
-    ``current`` tells that the counts belong to the present spec; ``scaled`` that one change of the
-    spec came after them, and they are not yet what it asks for: by its looks, a scaling.
-    ``paused`` names a Deployment that somebody paused.
+    ``current`` tells that the counts belong to the present spec; ``template`` is a digest of the
+    pods' template. ``paused`` names a Deployment that somebody paused.
     """
 
     exists: bool = False
     current: bool = False
-    scaled: bool = False
+    template: str = ""
     desired: int = 0
     replicas: int = 0
     updated: int = 0
@@ -59,14 +59,13 @@ def observe(deployment: Object | None) -> Observed:
     spec, status = deployment["spec"], deployment.get("status") or {}
     conditions = {one["type"]: one for one in status.get("conditions") or ()}
     behind = deployment["metadata"].get("generation", 0) - status.get("observedGeneration", -1)
-    desired, replicas = spec.get("replicas", 1), status.get("replicas", 0)
     template = spec["template"]
     return Observed(
         exists=True,
         current=behind <= 0,
-        scaled=behind == 1 and desired != replicas,
-        desired=desired,
-        replicas=replicas,
+        template=digest(template, 10),
+        desired=spec.get("replicas", 1),
+        replicas=status.get("replicas", 0),
         updated=status.get("updatedReplicas", 0),
         ready=status.get("readyReplicas", 0),
         available=status.get("availableReplicas", 0),
@@ -91,13 +90,12 @@ def judge(
     """The verdict on a Deployment that should have at least ``floor`` replicas available.
 
     ``problem`` is why pods do not start, where one was seen. ``settled`` tells that the handler
-    was Ready in its present generation and image: the counts of a Deployment that somebody
-    ``scaled`` since are still good. Nothing else is Ready that its controller has not looked at:
-    there may be a new template without a new generation of the handler, from other settings of
-    its or of the operator's.
+    was Ready in its present generation and with this very template: whatever else of the
+    Deployment its controller has not looked at yet, its counts are still good. A new template may
+    come without a new generation of the handler, from other settings of its or of the operator's.
     """
     serving = observed.exists and observed.available >= max(floor, 1)
-    counted = observed.current or (settled and observed.scaled)
+    counted = observed.current or settled
     rolled_out = counted and observed.replicas == observed.updated >= floor
     if rolled_out and observed.available >= floor:
         if observed.desired == 0:

@@ -62,7 +62,7 @@ def status(
     }
     version = observed.version or (spec.version if spec else "")
     image = observed.image or ((spec.image or "") if spec else "")
-    shown = {"version": version, "image": image}
+    shown = {"version": version, "image": image, "templateHash": observed.template}
     return result | {name: value for name, value in shown.items() if value}
 
 

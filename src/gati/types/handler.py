@@ -192,7 +192,7 @@ class GatiHandlerSpec(Part, frozen=True, kw_only=True):
         Annotated[
             Literal["Always", "IfNotPresent", "Never"],
             described(
-                "When nodes fetch the image. Default: Always for :latest or no tag, without a "
+                "When nodes fetch the image. Default: Always for :latest, or for neither tag nor "
                 "digest; else IfNotPresent."
             ),
         ]
@@ -352,6 +352,10 @@ class GatiHandlerStatus(Part, frozen=True, kw_only=True):
     ) = UNSET
     image: (
         Annotated[str, text("The image in effect: spec.image, or the operator's default.", 512)]
+        | UnsetType
+    ) = UNSET
+    template_hash: (
+        Annotated[str, text("Of the pods' template that the numbers and Ready are about.", 64)]
         | UnsetType
     ) = UNSET
     conditions: Conditions | UnsetType = UNSET

@@ -95,9 +95,9 @@ def _probe(probe: Object) -> None:
 
 
 def _container(container: Object) -> None:
-    image = container.get("image", "")
-    tag = image.rsplit("/", 1)[-1].partition(":")[2]
-    latest = "@" not in image and tag in {"", "latest"}
+    name, _, digest = container.get("image", "").partition("@")
+    tag = name.rpartition("/")[2].partition(":")[2]
+    latest = tag == "latest" or not (tag or digest)
     _defaults(
         container,
         imagePullPolicy="Always" if latest else "IfNotPresent",
