@@ -33,7 +33,6 @@ SILENT_WINDOW = 60.0
 """Seconds. A watch that lasted longer and brought nothing, no bookmark either, is not trusted:
 a server that was restored from a backup waits so for a version that is yet to come."""
 
-
 _REFUSALS = frozenset({400, 405, 406, 415, 422, 501})
 _MISSING = frozenset({401, 403, 404})
 _PATIENCE_WITH_5XX = 5

@@ -27,8 +27,8 @@ def rights(controllers: Iterable[Controller], *, events: bool = True) -> list[Ri
     """What the controllers' process must be allowed in the namespaces it looks at.
 
     A parent is got before a missing child is made anew and after a status whose answer was lost,
-    and a child when its name is taken; both are listed and watched. A child is applied (authorised as create and
-    patch) and, where a plan can do without it, deleted.
+    and a child when its name is taken; both are listed and watched. A child is applied (authorised
+    as create and patch) and, where a plan can do without it, deleted.
     What is only read is listed and watched. A status is applied: patch. The finalizers are not
     touched: clusters that enforce permissions on owner references ask for that right of whoever
     makes a child that blocks its owner's deletion.

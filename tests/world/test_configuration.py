@@ -2,12 +2,11 @@
 
 import pytest
 
-from gati import operator
-from gati.crds import crd_documents
 from gati.kinds import CONFIG_MAP, DEPLOYMENT, GATI_HANDLER
 from gati.names import MANAGED_BY_LABEL
 from reconciler.status import find
 from world.controllers import Broken
+from world.handlers import handler, options
 from world.world import World
 
 pytestmark = pytest.mark.looptime
@@ -17,20 +16,11 @@ OWN = [{"configMapRef": {"name": "handler-users"}}]
 
 
 def world():
-    return World(operator.controllers(operator.Settings()), crds=crd_documents())
+    return World(**options())
 
 
 async def make_ready(here, **spec):
-    spec = {"path": "/users", "version": "1.0.0", "image": "users:1", "replicas": 2, **spec}
-    here.create(
-        GATI_HANDLER,
-        {
-            "apiVersion": "gati.dev/v1",
-            "kind": "GatiHandler",
-            "metadata": {"name": "users"},
-            "spec": spec,
-        },
-    )
+    here.create(GATI_HANDLER, handler(**spec))
     await here.settle()
 
 

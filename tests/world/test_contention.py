@@ -1,14 +1,15 @@
 """Somebody insists on what is ours: it is repaired less and less often, and told while it lasts."""
 
 from dataclasses import dataclass
+from functools import partial
 
 import pytest
 
-from gati import operator
-from gati.crds import crd_documents
 from gati.kinds import CONFIG_MAP, DEPLOYMENT, GATI_HANDLER
 from reconciler.memory.patches import clone
 from reconciler.status import find
+from world import handlers
+from world.handlers import options
 from world.world import World
 
 pytestmark = pytest.mark.looptime
@@ -31,29 +32,13 @@ class Replacer:
 
 
 MINE = {"GREETING": "mine"}
+handler = partial(handlers.handler, config={"GREETING": "hello"})
 
 
 def world(*rivals, **more):
-    controllers = operator.controllers(operator.Settings())
-    here = World(controllers, crds=crd_documents(), **more)
+    here = World(**options(**more))
     here.fakes = (*here.fakes, *rivals)
     return here
-
-
-def handler(**spec):
-    return {
-        "apiVersion": "gati.dev/v1",
-        "kind": "GatiHandler",
-        "metadata": {"name": "users"},
-        "spec": {
-            "path": "/users",
-            "version": "1.0.0",
-            "image": "users:1",
-            "replicas": 2,
-            "config": {"GREETING": "hello"},
-            **spec,
-        },
-    }
 
 
 def contested(here):

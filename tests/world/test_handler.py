@@ -10,37 +10,19 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from gati import operator
-from gati.crds import crd_documents
 from gati.kinds import (
     CONFIG_MAP,
     DEPLOYMENT,
     GATI_HANDLER,
-    HORIZONTAL_POD_AUTOSCALER,
     POD_DISRUPTION_BUDGET,
     SERVICE,
 )
 from reconciler.api import ApiError, Unreachable
 from reconciler.status import find
+from world.handlers import CHILDREN, handler, options
 from world.world import World, end_state
 
 pytestmark = pytest.mark.looptime
-
-CHILDREN = (CONFIG_MAP, DEPLOYMENT, SERVICE, HORIZONTAL_POD_AUTOSCALER, POD_DISRUPTION_BUDGET)
-
-
-def handler(name="users", **spec):
-    return {
-        "apiVersion": "gati.dev/v1",
-        "kind": "GatiHandler",
-        "metadata": {"name": name},
-        "spec": {"path": "/users", "version": "1.0.0", "image": "users:1", "replicas": 2, **spec},
-    }
-
-
-def options(**more):
-    controllers = operator.controllers(operator.Settings())
-    return {"controllers": controllers, "crds": crd_documents(), **more}
 
 
 def ready(world, name="users"):

@@ -1,38 +1,27 @@
 """What a handler left behind is taken over by the next one of the name, where somebody says so."""
 
+from functools import partial
+
 import pytest
 
-from gati import operator
-from gati.crds import crd_documents
 from gati.kinds import (
-    CONFIG_MAP,
     DEPLOYMENT,
     GATI_HANDLER,
     HORIZONTAL_POD_AUTOSCALER,
-    POD_DISRUPTION_BUDGET,
-    SERVICE,
 )
 from reconciler.status import find
+from world import handlers
+from world.handlers import CHILDREN, options, scale
 from world.world import World
 
 pytestmark = pytest.mark.looptime
 
-CHILDREN = (CONFIG_MAP, DEPLOYMENT, SERVICE, HORIZONTAL_POD_AUTOSCALER, POD_DISRUPTION_BUDGET)
+handler = partial(handlers.handler, config={"GREETING": "hello"})
 SCALING = {"enabled": True, "minReplicas": 2, "maxReplicas": 6}
 
 
 def world():
-    return World(operator.controllers(operator.Settings()), crds=crd_documents())
-
-
-def handler(**spec):
-    spec = {"path": "/users", "version": "1.0.0", "image": "users:1", "replicas": 2, **spec}
-    return {
-        "apiVersion": "gati.dev/v1",
-        "kind": "GatiHandler",
-        "metadata": {"name": "users"},
-        "spec": {"config": {"GREETING": "hello"}, **spec},
-    }
+    return World(**options())
 
 
 async def leave_orphans(here, **annotations):
@@ -44,18 +33,6 @@ async def leave_orphans(here, **annotations):
     for kind in CHILDREN:
         here.edit(kind, "handler-users", patch)
     here.delete(GATI_HANDLER, "users")
-
-
-def scale(here, replicas):
-    here.server.patch(
-        DEPLOYMENT,
-        "default",
-        "handler-users",
-        {"spec": {"replicas": replicas}},
-        "autoscaler",
-        content_type="application/merge-patch+json",
-        subresource="scale",
-    )
 
 
 def reason(here, type_):

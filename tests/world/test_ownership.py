@@ -7,13 +7,12 @@ import asyncio
 
 import pytest
 
-from gati import operator
-from gati.crds import crd_documents
 from gati.kinds import CONFIG_MAP, DEPLOYMENT, GATI_HANDLER, HORIZONTAL_POD_AUTOSCALER, SERVICE
 from gati.names import MANAGED_BY, MANAGED_BY_LABEL
 from reconciler.api import JSON_PATCH
 from reconciler.preview import compare
 from reconciler.status import find
+from world.handlers import handler, options, scale
 from world.world import World
 
 pytestmark = pytest.mark.looptime
@@ -22,17 +21,7 @@ SCALING = {"enabled": True, "minReplicas": 2, "maxReplicas": 60}
 
 
 def world(**more):
-    controllers = operator.controllers(operator.Settings())
-    return World(controllers, crds=crd_documents(), **more)
-
-
-def handler(name="users", **spec):
-    return {
-        "apiVersion": "gati.dev/v1",
-        "kind": "GatiHandler",
-        "metadata": {"name": name},
-        "spec": {"path": "/users", "version": "1.0.0", "image": "users:1", "replicas": 2, **spec},
-    }
+    return World(**options(**more))
 
 
 def ready(here):
@@ -80,18 +69,6 @@ async def test_a_copy_in_another_namespace_is_not_deleted_as_a_child_that_is_wan
         await here.settle()
         assert here.get(CONFIG_MAP, "handler-users") is None
         assert here.get(CONFIG_MAP, "handler-users", "zzz") is not None
-
-
-def scale(here, replicas):
-    here.server.patch(
-        DEPLOYMENT,
-        "default",
-        "handler-users",
-        {"spec": {"replicas": replicas}},
-        "autoscaler",
-        content_type="application/merge-patch+json",
-        subresource="scale",
-    )
 
 
 def replicas_over_time(here):

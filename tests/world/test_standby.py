@@ -5,33 +5,16 @@ from contextlib import asynccontextmanager
 
 import pytest
 
-from gati import operator
-from gati.crds import crd_documents
 from gati.kinds import DEPLOYMENT, GATI_HANDLER, POD_DISRUPTION_BUDGET
 from reconciler.api import Unreachable
 from reconciler.runtime import STOP_SECONDS, Runtime
 from reconciler.status import find
+from world.handlers import handler, options
 from world.world import World
 
 pytestmark = pytest.mark.looptime
 
 NAMES = [f"h{number}" for number in range(10)]
-
-
-def handler(name, **spec):
-    return {
-        "apiVersion": "gati.dev/v1",
-        "kind": "GatiHandler",
-        "metadata": {"name": name},
-        "spec": {"path": "/users", "version": "1.0.0", "image": "users:1", "replicas": 2, **spec},
-    }
-
-
-def options():
-    return {
-        "controllers": operator.controllers(operator.Settings()),
-        "crds": crd_documents(),
-    }
 
 
 @asynccontextmanager
