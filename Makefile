@@ -55,7 +55,7 @@ check: setup ## Format, lint, types, structure contracts, generated files
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports
 	@$(BIN)/deptry src
-	@$(BIN)/python -m gati.crds --check
+	@$(BIN)/python -m commands.generate --check
 	@bash scripts/check-repository
 
 format: setup ## Format and mend what can be mended
@@ -63,7 +63,7 @@ format: setup ## Format and mend what can be mended
 	@$(BIN)/ruff check --fix .
 
 generate: setup ## Write the generated files anew (CRDs, reference)
-	@$(BIN)/python -m gati.crds
+	@$(BIN)/python -m commands.generate
 
 lock: setup ## Pin the dependencies anew
 	@$(BIN)/uv pip compile --quiet --universal --generate-hashes --no-header --no-annotate \

@@ -11,14 +11,15 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
+from contract.metadata import digest
+from contract.model import Child, Kind, Object, Seen, Watch
+from contract.ownership import stamp
 from gati import names, operator
 from gati.handler.controller import HandlerController
-from gati.kinds import DEPLOYMENT, GATI_HANDLER, POD, SERVICE
+from gati.kinds import GATI_HANDLER
+from objects.kinds import DEPLOYMENT, POD, SERVICE
 from reconciler.apply import CREATE_ONLY
-from reconciler.client import path_of
-from reconciler.meta import digest
-from reconciler.model import Child, Kind, Object, Seen, Watch
-from reconciler.ownership import stamp
+from reconciler.client.client import path_of
 
 NAMESPACE = "bench"
 MANAGER = "gati-operator"

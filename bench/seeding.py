@@ -19,8 +19,8 @@ from bench import bodies
 from bench.client import Access, Client
 from devcluster import Cluster
 from devcluster.pins import KUBERNETES_VERSION
-from gati.kinds import DEPLOYMENT
 from harness.operator_process import DEPLOY, install
+from objects.kinds import DEPLOYMENT
 
 STEP = 500
 

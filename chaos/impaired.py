@@ -13,10 +13,10 @@ import time
 from datetime import datetime, timedelta, tzinfo
 from typing import Any
 
-import gati.cli
-import reconciler.events
-import reconciler.lease
+import commands.gati
 import reconciler.loop
+import reconciler.process.events
+import reconciler.process.lease
 import reconciler.runtime
 
 _jump = timedelta()
@@ -41,11 +41,16 @@ def _leap(*_: object) -> None:
 
 def main() -> None:
     """Run the operator's command with the two signals handled."""
-    for module in (reconciler.events, reconciler.lease, reconciler.loop, reconciler.runtime):
+    for module in (
+        reconciler.process.events,
+        reconciler.process.lease,
+        reconciler.loop,
+        reconciler.runtime,
+    ):
         module.datetime = _Clock  # type: ignore[attr-defined]
     signal.signal(signal.SIGUSR1, _block)
     signal.signal(signal.SIGUSR2, _leap)
-    gati.cli.main()
+    commands.gati.main()
 
 
 if __name__ == "__main__":

@@ -108,12 +108,12 @@ MUTATIONS: tuple[Mutation, ...] = (
         "a delete that comes too late takes an object of the same name",
         (
             Edit(
-                "reconciler/client.py",
+                "reconciler/client/client.py",
                 'preconditions = {"uid": uid}',
                 "preconditions: dict[str, str] = {}",
             ),
             Edit(
-                "reconciler/client.py",
+                "reconciler/client/client.py",
                 "        if resource_version:\n            preconditions",
                 "        if False:\n            preconditions",
             ),
@@ -132,12 +132,12 @@ MUTATIONS: tuple[Mutation, ...] = (
         "whoever lost the Lease empties it, whosever it is by then",
         (
             Edit(
-                "reconciler/lease.py",
+                "reconciler/process/lease.py",
                 "            self._on_lost(str(lost))\n",
                 "            await self._release(api)\n            self._on_lost(str(lost))\n",
             ),
             Edit(
-                "reconciler/lease.py",
+                "reconciler/process/lease.py",
                 'if lease is None or not self._ours(lease.get("spec") or {}):',
                 "if lease is None:",
             ),
@@ -149,9 +149,11 @@ MUTATIONS: tuple[Mutation, ...] = (
         "lead-without-the-lease",
         "a standby writes too",
         (
-            Edit("reconciler/app.py", "guard=leader.guard if leader else None", "guard=None"),
             Edit(
-                "reconciler/app.py",
+                "reconciler/process/app.py", "guard=leader.guard if leader else None", "guard=None"
+            ),
+            Edit(
+                "reconciler/process/app.py",
                 "        if leader:\n            leader.start()\n        else:\n            runtime.lead()\n",
                 "        runtime.lead()\n        if leader:\n            leader.start()\n",
             ),
@@ -163,9 +165,11 @@ MUTATIONS: tuple[Mutation, ...] = (
         "write-after-the-lease-is-lost",
         "a leader that could not renew goes on",
         (
-            Edit("reconciler/app.py", "guard=leader.guard if leader else None", "guard=None"),
             Edit(
-                "reconciler/app.py",
+                "reconciler/process/app.py", "guard=leader.guard if leader else None", "guard=None"
+            ),
+            Edit(
+                "reconciler/process/app.py",
                 "        stopping.set()\n\n    leader",
                 "        log.info(reason)\n\n    leader",
             ),
@@ -211,7 +215,7 @@ MUTATIONS: tuple[Mutation, ...] = (
         "a watch that falls silent is waited for as long as TCP likes",
         (
             Edit(
-                "reconciler/client.py",
+                "reconciler/client/client.py",
                 "seconds=seconds + 10.0, quiet=self._quiet)",
                 "seconds=86400.0, quiet=86400.0)",
             ),
@@ -247,7 +251,7 @@ MUTATIONS: tuple[Mutation, ...] = (
         "an error in the stream ends the process",
         (
             Edit(
-                "reconciler/client.py",
+                "reconciler/client/client.py",
                 '        raise error_of_status(frame.get("object") or {})\n',
                 '        raise RuntimeError(frame.get("object"))\n',
             ),
@@ -280,7 +284,7 @@ MUTATIONS: tuple[Mutation, ...] = (
         "conditions get the present time in every pass",
         (
             Edit(
-                "reconciler/status.py",
+                "contract/status.py",
                 'previous["lastTransitionTime"] if same else rfc3339(now)',
                 "rfc3339(now)",
             ),
@@ -426,7 +430,7 @@ MUTATIONS: tuple[Mutation, ...] = (
         "the credentials of a request are logged",
         (
             Edit(
-                "reconciler/transport.py",
+                "reconciler/client/transport.py",
                 '            headers["Authorization"] = proof.authorization\n',
                 '            headers["Authorization"] = proof.authorization\n'
                 '            print("sending", dict(headers), flush=True)\n',

@@ -16,8 +16,8 @@ from collections.abc import Callable, Iterator
 from chaos.evidence import MANAGER, Evidence, Exit, Finding, Sample
 from chaos.proxy.trace import Entry
 from chaos.recorder import counts
+from contract.model import Object
 from harness.objects import CHILDREN
-from reconciler.model import Object
 
 Oracle = Callable[[Evidence], Iterator[str]]
 

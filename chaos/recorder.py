@@ -18,9 +18,9 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
 
+from contract.model import Object
 from devcluster import Cluster
 from harness.objects import GROUPS
-from reconciler.model import Object
 
 RESOURCES = (
     "gatihandlers",

@@ -31,12 +31,12 @@ from chaos.scenario import Scenario, Stage, Step
 from chaos.scenarios import SCENARIOS
 from chaos.snapshot import Snapshot, difference, snapshot
 from chaos.webhook import MutatingWebhook
+from contract.metadata import digest
+from contract.model import Object
 from devcluster import Cluster, SecondApiServer
 from devcluster.api import ApiError
 from harness.objects import Objects, eventually
 from harness.operator_process import ACCOUNT, OperatorProcess
-from reconciler.meta import digest
-from reconciler.model import Object
 
 FLAGS = ("--resync=1", "--backoff=0.2", "--backoff-limit=5")
 TIMING = (3.0, 2.0, 0.4)

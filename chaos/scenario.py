@@ -12,8 +12,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from chaos.recorder import Recorder
+from contract.model import Object
 from harness.objects import CHILDREN, Objects, is_ready
-from reconciler.model import Object
 
 
 @dataclass

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping
 from operator import itemgetter
 from typing import Any
 
-from reconciler.model import Object
+from contract.model import Object
 
 Snapshot = dict[str, Any]
 """``resource/name`` -> what is compared of the object."""

@@ -16,11 +16,11 @@ from pathlib import Path
 from typing import Protocol
 
 import devcluster
+from contract.model import Object
 from demo import documents
 from demo.documents import RUN_LABEL
 from demo.kubectl import Kubectl, KubectlError
 from devcluster import binaries
-from reconciler.model import Object
 
 ACCOUNT = "gati-operator"
 TOKEN_DURATION = "24h"  # noqa: S105 - how long, not what

@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from pathlib import Path
 
-from reconciler import documents
-from reconciler.model import Object
+from contract.model import Object
+from objects import documents
 
 ROOT = Path(__file__).resolve().parent.parent
 RUN_LABEL = "demo.gati.dev/run"

@@ -12,7 +12,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from reconciler.model import Object
+from contract.model import Object
 
 TIMEOUT_SECONDS = 60.0
 

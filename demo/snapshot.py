@@ -8,8 +8,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
+from contract.model import Object
 from demo.kubectl import Kubectl
-from reconciler.model import Object
 
 HANDLER_LABEL = "gati.dev/handler"
 OPERATOR = "gati-operator"

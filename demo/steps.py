@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from contract.model import Object
 from demo.cluster import ACCOUNT, Cluster
 from demo.kubectl import Kubectl
 from demo.operator import Operator
@@ -22,7 +23,6 @@ from demo.snapshot import (
     is_observed,
     title,
 )
-from reconciler.model import Object
 
 UPDATED, DELETED = "user-handler", "users-api"
 """The samples' handler that is changed, and the one with an autoscaler, which is deleted."""

@@ -8,9 +8,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
+from contract.model import Object
 from devcluster import Cluster
 from devcluster.api import ApiError
-from reconciler.model import Object
 
 GROUPS = {
     "gatihandlers": "/apis/gati.dev/v1",

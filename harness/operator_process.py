@@ -22,10 +22,10 @@ from urllib.request import ProxyHandler, build_opener
 
 import yaml
 
+from contract.model import Object
 from devcluster import Cluster
 from devcluster.leash import leashed, leashed_environment
 from harness.objects import eventually
-from reconciler.model import Object
 
 ACCOUNT = ("gati-system", "gati-operator")
 USER = f"system:serviceaccount:{ACCOUNT[0]}:{ACCOUNT[1]}"

@@ -7,8 +7,8 @@ import time
 from typing import Any
 
 from chaos.scenario import Scenario, Stage, Step
+from contract.model import Object
 from harness.objects import condition
-from reconciler.model import Object
 
 WEB: dict[str, Any] = {
     "image": "web:v1.0.0",

@@ -6,10 +6,10 @@ from collections.abc import Callable
 from datetime import datetime
 from typing import Any
 
+from contract.model import Object, Plan
+from contract.status import Condition, conditions
 from gati import reasons as r
 from gati.spec.fields import Invalid
-from reconciler.model import Object, Plan
-from reconciler.status import Condition, conditions
 
 MESSAGE = "understood, but managed by a later release of this operator: nothing is created for it"
 

@@ -10,13 +10,13 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal, cast
 
+from contract.model import Need, Object, Plan, Seen, Watch
 from gati.acceptance import answer
 from gati.contracts import ModuleSpec
 from gati.kinds import GATI_MODULE
 from gati.spec.environment import parse_env
 from gati.spec.fields import Fields, Invalid
 from gati.spec.resources import parse_resources
-from reconciler.model import Need, Object, Plan, Seen, Watch
 
 TYPES = ("node", "wasm", "oci")
 _MOST = 2**31 - 1

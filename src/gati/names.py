@@ -9,8 +9,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from contract.metadata import LABEL_LIMIT, digest, dns_name, label_value
 from gati.kinds import GROUP
-from reconciler.meta import LABEL_LIMIT, digest, dns_name, label_value
 
 MANAGED_BY = "gati-operator"
 """Value of ``app.kubernetes.io/managed-by`` on everything the operator makes."""

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from contract.model import Controller
 from gati.handler.controller import HandlerController
 from gati.module import ModuleController
 from gati.version import VersionController
-from reconciler.model import Controller
 
 
 @dataclass(frozen=True, slots=True)

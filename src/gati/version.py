@@ -5,11 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 
+from contract.model import Need, Object, Plan, Seen, Watch
+from contract.status import parse_time
 from gati.acceptance import answer
 from gati.kinds import GATI_VERSION
 from gati.spec.fields import Fields, Invalid
-from reconciler.model import Need, Object, Plan, Seen, Watch
-from reconciler.status import parse_time
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,12 +18,12 @@ from dataclasses import dataclass, field, replace
 from itertools import groupby
 from typing import Any
 
-from reconciler import ownership
-from reconciler.api import JSON_PATCH, Api, ApiError, Unreachable, WatchEvent
+from contract import ownership
+from contract.metadata import controller_of, digest, key_parts
+from contract.model import Child, Kind, Object, Refusal
+from objects.matching import content_digest, differences
+from reconciler.client.api import JSON_PATCH, Api, ApiError, Unreachable, WatchEvent
 from reconciler.contention import Repairs
-from reconciler.matching import content_digest, differences
-from reconciler.meta import controller_of, digest, key_parts
-from reconciler.model import Child, Kind, Object, Refusal
 from reconciler.target import BLOCKING, Action, Change, ChangeSet
 
 CREATE_ONLY = "1"

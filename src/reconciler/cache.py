@@ -19,9 +19,9 @@ from typing import Any, TypeVar
 import msgspec
 import structlog
 
-from reconciler.api import WatchEvent
-from reconciler.meta import controller_of, key_parts, newer
-from reconciler.model import Kind, Need, Object, Watch
+from contract.metadata import controller_of, key_parts, newer
+from contract.model import Kind, Need, Object, Watch
+from reconciler.client.api import WatchEvent
 
 NamespacedName = tuple[str, str]
 """(namespace, name); the namespace of a cluster-scoped object is empty."""

@@ -6,8 +6,8 @@ or by index in their last pass, and nobody else.
 
 from __future__ import annotations
 
-from reconciler.meta import controller_of, key_parts
-from reconciler.model import Key, Kind, Need, Object, Watch
+from contract.metadata import controller_of, key_parts
+from contract.model import Key, Kind, Need, Object, Watch
 
 
 class Interests:

@@ -14,10 +14,10 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Protocol
 
-from reconciler.api import RETRY_AFTER_LIMIT, Api, ApiError, Unreachable
-from reconciler.meta import digest, key_parts
-from reconciler.model import Child, Controller, Kind, Need, Note, Object, Plan, Seen
-from reconciler.ownership import is_own
+from contract.metadata import digest, key_parts
+from contract.model import Child, Controller, Kind, Need, Note, Object, Plan, Seen
+from contract.ownership import is_own
+from reconciler.client.api import RETRY_AFTER_LIMIT, Api, ApiError, Unreachable
 from reconciler.target import WRITTEN, Action, Change, ChangeSet, DeploymentTarget
 
 PROGRESS_SECONDS = 1.0

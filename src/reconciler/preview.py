@@ -11,11 +11,11 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
-from reconciler import ownership
-from reconciler.api import Api
-from reconciler.documents import dump
-from reconciler.meta import key_parts
-from reconciler.model import Child, Controller, Need, Object, Plan, Seen, Watch
+from contract import ownership
+from contract.metadata import key_parts
+from contract.model import Child, Controller, Need, Object, Plan, Seen, Watch
+from objects.documents import dump
+from reconciler.client.api import Api
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 NO_UID = "00000000-0000-0000-0000-000000000000"

@@ -20,9 +20,9 @@ from enum import StrEnum
 
 import structlog
 
-from reconciler.api import RETRY_AFTER_LIMIT, Api, ApiError, Unreachable, WatchEvent
+from contract.metadata import key_parts
 from reconciler.cache import Held, NamespacedName, Store
-from reconciler.meta import key_parts
+from reconciler.client.api import RETRY_AFTER_LIMIT, Api, ApiError, Unreachable, WatchEvent
 
 INITIAL_EVENTS_END = "k8s.io/initial-events-end"
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import NamedTuple
 
-from reconciler.model import Controller
+from contract.model import Controller
 
 READ = ("get", "list", "watch")
 WRITE = ("create", "patch")

@@ -18,14 +18,14 @@ from typing import Any, Literal, Protocol
 
 import structlog
 
-from reconciler.api import Api, NotLeader
+from contract.metadata import key_parts
+from contract.model import Controller, Key, Kind, Note, Object, Watch
+from contract.ownership import owner_uid
 from reconciler.apply import KubernetesTarget
 from reconciler.cache import Store
+from reconciler.client.api import Api, NotLeader
 from reconciler.interests import Interests
 from reconciler.loop import Outcome, Reconciler
-from reconciler.meta import key_parts
-from reconciler.model import Controller, Key, Kind, Note, Object, Watch
-from reconciler.ownership import owner_uid
 from reconciler.queue import WorkQueue
 from reconciler.reflector import Reflector
 from reconciler.target import DeploymentTarget

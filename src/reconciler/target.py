@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Protocol
 
-from reconciler.api import ApiError, Unreachable, WatchEvent
-from reconciler.model import Child, Kind, Object, Refusal
+from contract.model import Child, Kind, Object, Refusal
+from reconciler.client.api import ApiError, Unreachable, WatchEvent
 
 
 class Action(StrEnum):

@@ -30,6 +30,7 @@ from typing import Any, NoReturn, Self
 import pytest
 
 import devcluster
+from contract.model import Object
 from demo import documents
 from demo.cluster import ExistingCluster as Place
 from demo.cluster import remove_patiently
@@ -42,7 +43,6 @@ from devcluster.kwok import BEHAVIOUR_LABEL, NODE_LABEL
 from devcluster.leash import leashed, leashed_environment
 from harness.objects import Objects
 from harness.operator_process import ACCOUNT
-from reconciler.model import Object
 
 START_SECONDS = 30.0
 REMOVAL_SECONDS = 180.0

@@ -11,12 +11,12 @@ from typing import Any, Self
 import pytest
 import yaml
 
+from contract.model import Kind, Object, Watch
 from devcluster import Cluster as ControlPlane
-from reconciler.api import JSON_PATCH, ApiError, Unreachable
 from reconciler.cache import Store
-from reconciler.client import Client
-from reconciler.kubeconfig import Cluster, load
-from reconciler.model import Kind, Object, Watch
+from reconciler.client.api import JSON_PATCH, ApiError, Unreachable
+from reconciler.client.client import Client
+from reconciler.client.kubeconfig import Cluster, load
 from reconciler.reflector import Reflector, State
 
 CONFIG_MAP = Kind("", "v1", "ConfigMap", "configmaps")
@@ -118,7 +118,7 @@ async def test_replace_and_patch_are_guarded(client, namespace):
 
 
 async def test_lists_come_in_pages(client, namespace, monkeypatch):
-    monkeypatch.setattr("reconciler.client.PAGE", 2)
+    monkeypatch.setattr("reconciler.client.client.PAGE", 2)
     for number in range(5):
         labels = config_map(namespace, f"m{number}")
         labels["metadata"]["labels"] = {"mine": "yes"}

@@ -4,11 +4,11 @@ import asyncio
 
 import pytest
 
-from reconciler.api import Unreachable
-from reconciler.client import Client
-from reconciler.events import EVENT, Recorder
-from reconciler.kubeconfig import load
-from reconciler.model import Kind, Note
+from contract.model import Kind, Note
+from reconciler.client.api import Unreachable
+from reconciler.client.client import Client
+from reconciler.client.kubeconfig import load
+from reconciler.process.events import EVENT, Recorder
 
 CONFIG_MAP = Kind("", "v1", "ConfigMap", "configmaps")
 

@@ -10,9 +10,10 @@ from pathlib import Path
 import pytest
 import yaml
 
+from crds.documents import crds_yaml
 from devcluster import Cluster
 from devcluster.errors import DevclusterError
-from gati.crds import crds_yaml
+from gati.resources import API
 
 ROOT = Path(__file__).parents[2]
 CRDS = ("gatihandlers.gati.dev", "gatimodules.gati.dev", "gativersions.gati.dev")
@@ -80,7 +81,7 @@ def test_the_crd_is_established_and_structural(served, name):
 
 def test_the_printed_stream_is_applied_without_a_change(served):
     answer = served.kubectl(
-        "diff", "--server-side", "--force-conflicts", "-f", "-", input=crds_yaml()
+        "diff", "--server-side", "--force-conflicts", "-f", "-", input=crds_yaml(API)
     )
     assert answer == ""
 

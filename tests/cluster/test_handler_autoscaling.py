@@ -6,9 +6,9 @@ from __future__ import annotations
 
 from typing import Any
 
+from contract.model import Object
 from harness.objects import Objects, condition, eventually
 from harness.operator_process import OperatorProcess
-from reconciler.model import Object
 
 PODS = "gati.dev/workload=handler-web"
 

@@ -6,9 +6,9 @@ from __future__ import annotations
 
 import pytest
 
+from contract.model import Object
 from harness.objects import Objects, condition, eventually
 from harness.operator_process import OperatorProcess
-from reconciler.model import Object
 
 HEALED = 40.0
 """Seconds. A name that is taken is looked at every 30 s, at most a tenth more; the rest is slack."""

@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
+from contract.model import Object
 from harness.objects import CHILDREN, Objects, condition, eventually
 from harness.operator_process import OperatorProcess
-from reconciler.model import Object
 
 FULL: dict[str, Any] = {
     "replicas": 2,

@@ -13,10 +13,10 @@ from datetime import UTC, datetime
 import pytest
 from structlog.testing import capture_logs
 
-from reconciler.api import NotLeader
-from reconciler.client import Client
-from reconciler.kubeconfig import load
-from reconciler.lease import LEASE, Elector, Timing, boot_clock
+from reconciler.client.api import NotLeader
+from reconciler.client.client import Client
+from reconciler.client.kubeconfig import load
+from reconciler.process.lease import LEASE, Elector, Timing, boot_clock
 
 SHORT = Timing(lease=3, renew=2, retry=0.3)
 PATIENCE = 60
@@ -218,12 +218,12 @@ async def test_without_the_right_it_says_so_once_and_leads_when_the_right_is_giv
 
 PROCESS = """
     import asyncio, sys
-    from reconciler.api import NotLeader
-    from reconciler.client import Client
-    from reconciler.kubeconfig import load
-    from reconciler.leader import LeaderThread
-    from reconciler.lease import Timing, boot_clock
-    from reconciler.logs import configure
+    from reconciler.client.api import NotLeader
+    from reconciler.client.client import Client
+    from reconciler.client.kubeconfig import load
+    from reconciler.process.leader import LeaderThread
+    from reconciler.process.lease import Timing, boot_clock
+    from reconciler.process.logs import configure
 
     async def main(kubeconfig, namespace):
         configure()

@@ -13,9 +13,9 @@ from collections.abc import AsyncIterator
 import pytest
 
 from devcluster import Cluster
-from reconciler import kubeconfig
-from reconciler.api import ApiError
-from reconciler.client import Client
+from reconciler.client import kubeconfig
+from reconciler.client.api import ApiError
+from reconciler.client.client import Client
 from world.kinds import CRD, WIDGET, WIDGET_CRD
 from world.scenarios import MANAGER, SCENARIOS, Scenario, Transcript
 

@@ -18,7 +18,7 @@ from devcluster import Cluster
 from gati import operator as gati
 from harness.objects import Objects, condition, eventually
 from harness.operator_process import USER, OperatorProcess, install
-from reconciler.events import QUIET
+from reconciler.process.events import QUIET
 from reconciler.rights import Right, rights
 
 RBAC = Path(__file__).parents[2] / "deploy" / "gati" / "rbac.yaml"

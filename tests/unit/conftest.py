@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from reconciler.client import Client
-from reconciler.credentials import Fixed
-from reconciler.kubeconfig import Cluster
+from reconciler.client.client import Client
+from reconciler.client.credentials import Fixed
+from reconciler.client.kubeconfig import Cluster
 from unit.loopback import SECRET, Server
 
 

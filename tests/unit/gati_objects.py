@@ -3,9 +3,9 @@
 from datetime import UTC, datetime
 from typing import Any
 
+from contract.model import Need, Object, Plan, Seen
 from gati.handler.controller import HandlerController
-from gati.kinds import DEPLOYMENT, HORIZONTAL_POD_AUTOSCALER, POD
-from reconciler.model import Need, Object, Plan, Seen
+from objects.kinds import DEPLOYMENT, HORIZONTAL_POD_AUTOSCALER, POD
 
 NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 IMAGE = "registry.example/users:v1"

@@ -6,8 +6,8 @@ import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Callable
 
-from reconciler.api import Api, ApiError, Listing, WatchEvent
-from reconciler.model import Kind, Object
+from contract.model import Kind, Object
+from reconciler.client.api import Api, ApiError, Listing, WatchEvent
 from reconciler.reflector import INITIAL_EVENTS_END
 
 POD = Kind("", "v1", "Pod", "pods")

@@ -10,9 +10,9 @@ from typing import Any
 
 from aiohttp import web
 
-from reconciler.api import WatchEvent
-from reconciler.client import Client
-from reconciler.model import Kind
+from contract.model import Kind
+from reconciler.client.api import WatchEvent
+from reconciler.client.client import Client
 
 SECRET = "s3cr3t-t0k3n"
 POD = Kind("", "v1", "Pod", "pods")

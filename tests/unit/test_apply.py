@@ -4,13 +4,13 @@ from datetime import UTC, datetime
 
 import pytest
 
-from reconciler.api import ApiError, Unreachable
+from contract.metadata import owner_reference
+from contract.model import Child, Kind
+from memoryserver import MemoryApi
+from objects.matching import content_digest
 from reconciler.apply import KubernetesTarget
+from reconciler.client.api import ApiError, Unreachable
 from reconciler.contention import FREE_REPAIRS
-from reconciler.matching import content_digest
-from reconciler.memory import MemoryApi
-from reconciler.meta import owner_reference
-from reconciler.model import Child, Kind
 from reconciler.target import Action, ChangeSet
 
 pytestmark = pytest.mark.looptime

@@ -20,11 +20,12 @@ from bench.figures import Row, growth, number, percentile, ratios, slope, spread
 from bench.measurements import ALL, churn, convergence, latency, memory, poison, rest, restart
 from bench.measurements import writes as writes_measurement
 from bench.settings import FULL, QUICK
-from gati.kinds import DEPLOYMENT, GATI_HANDLER
+from contract import ownership
+from contract.model import Seen
+from gati.kinds import GATI_HANDLER
 from harness.operator_process import USER
-from reconciler import ownership
-from reconciler.matching import differences
-from reconciler.model import Seen
+from objects.kinds import DEPLOYMENT
+from objects.matching import differences
 
 PARENT = bodies.handler("h00001")
 PARENT["metadata"] |= {"uid": "u-1", "generation": 1}

@@ -11,9 +11,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from reconciler.api import WatchEvent
+from contract.model import Kind, Need, Object, Watch
 from reconciler.cache import Store
-from reconciler.model import Kind, Need, Object, Watch
+from reconciler.client.api import WatchEvent
 
 POD = Kind("", "v1", "Pod", "pods")
 

@@ -10,10 +10,10 @@ from typing import Any
 import pytest
 from aiohttp import web
 
-from reconciler.api import JSON_PATCH, ApiError, NotLeader, Unreachable
-from reconciler.client import Client
-from reconciler.kubeconfig import Cluster
-from reconciler.model import Kind
+from contract.model import Kind
+from reconciler.client.api import JSON_PATCH, ApiError, NotLeader, Unreachable
+from reconciler.client.client import Client
+from reconciler.client.kubeconfig import Cluster
 from unit.loopback import DEPLOYMENT, POD, status
 
 BODY = {"metadata": {"namespace": "n", "name": "a"}}

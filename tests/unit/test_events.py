@@ -9,10 +9,10 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from structlog.testing import capture_logs
 
-from reconciler import events
-from reconciler.api import ApiError, NotLeader, Unreachable
-from reconciler.events import Recorder
-from reconciler.model import Kind, Note
+from contract.model import Kind, Note
+from reconciler.client.api import ApiError, NotLeader, Unreachable
+from reconciler.process import events
+from reconciler.process.events import Recorder
 
 pytestmark = pytest.mark.looptime
 

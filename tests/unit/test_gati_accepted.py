@@ -6,11 +6,11 @@ from pathlib import Path
 import pytest
 import yaml
 
+from contract.model import Seen
 from gati.module import ModuleController, parse_module
 from gati.operator import Settings, controllers
 from gati.spec.handler import Invalid
 from gati.version import VersionController, parse_version
-from reconciler.model import Seen
 
 NOW = datetime(2026, 1, 2, tzinfo=UTC)
 EXAMPLES = Path(__file__).parents[2] / "examples"

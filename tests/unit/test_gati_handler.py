@@ -6,12 +6,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from contract.metadata import digest, owner_reference
+from contract.model import Need, Refusal, Seen
 from gati.handler import configuration, pod_problems
 from gati.handler.controller import WATCHES, HandlerController
-from gati.kinds import CONFIG_MAP, HORIZONTAL_POD_AUTOSCALER, POD
 from gati.reasons import FAILURES
-from reconciler.meta import digest, owner_reference
-from reconciler.model import Need, Refusal, Seen
+from objects.kinds import CONFIG_MAP, HORIZONTAL_POD_AUTOSCALER, POD
 from unit.gati_objects import (
     IMAGE,
     NOW,

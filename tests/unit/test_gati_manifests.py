@@ -9,10 +9,10 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
+from contract.model import Seen
 from gati import names
 from gati.handler.controller import HandlerController
 from gati.spec.handler import parse_handler
-from reconciler.model import Seen
 from unit.gati_objects import NOW, child, handler, kinds, plan
 
 HERE = Path(__file__).parent

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gati.spec.quantity import LARGEST, amount, canonical
+from objects.quantity import LARGEST, amount, canonical
 
 SUFFIXES = ["", *"numkMGTPE", *(f"{letter}i" for letter in "KMGTPE"), "e3", "E-3", "e0", "e2"]
 

@@ -10,8 +10,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from gati.crds import structural_schema
-from gati.crds.schema import fields, part_schema
+from crds.schema import fields, part_schema, structural_schema
 from gati.types import (
     Autoscaling,
     GatiHandler,

@@ -14,8 +14,8 @@ from typing import Any
 import pytest
 import yaml
 
-from reconciler.credentials import ConfigurationError, ExecPlugin, Proof, TokenFile
-from reconciler.kubeconfig import Cluster, load
+from reconciler.client.credentials import ConfigurationError, ExecPlugin, Proof, TokenFile
+from reconciler.client.kubeconfig import Cluster, load
 
 SECRET = "s3cr3t-t0k3n"
 

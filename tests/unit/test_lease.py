@@ -14,9 +14,9 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from structlog.testing import capture_logs
 
-from reconciler.api import ApiError, NotLeader, Unreachable
-from reconciler.leader import LeaderThread
-from reconciler.lease import Elector, Timing, new_identity
+from reconciler.client.api import ApiError, NotLeader, Unreachable
+from reconciler.process.leader import LeaderThread
+from reconciler.process.lease import Elector, Timing, new_identity
 
 OFFSETS = (0, 0.5, 2, 4, 6, 8, 9.9, 10.1, 12, 14, 15.1, 16, 17, 18, 20)
 

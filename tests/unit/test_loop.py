@@ -5,9 +5,9 @@ from typing import Any
 
 import pytest
 
-from reconciler.api import ApiError
+from contract.model import Kind, Plan
+from reconciler.client.api import ApiError
 from reconciler.loop import PROGRESS_SECONDS, Reconciler, verdict
-from reconciler.model import Kind, Plan
 
 pytestmark = pytest.mark.looptime
 

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from reconciler.matching import content_digest, differences
+from objects.matching import content_digest, differences
 
 CONTAINER = {"name": "handler", "image": "a:1", "ports": [{"name": "http", "containerPort": 3000}]}
 LIVE = {

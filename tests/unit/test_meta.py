@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from contract.metadata import dns_name, label_value, newer
+from contract.status import Condition, conditions
 from reconciler.contention import FREE_REPAIRS, QUIET, Repairs
-from reconciler.meta import dns_name, label_value, newer
-from reconciler.status import Condition, conditions
 
 DNS_LABEL = re.compile(r"[a-z]([-a-z0-9]{0,61}[a-z0-9])?")
 LABEL_VALUE = re.compile(r"([A-Za-z0-9]([A-Za-z0-9._-]{0,61}[A-Za-z0-9])?)?")

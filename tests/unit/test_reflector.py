@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
-from reconciler.api import ApiError, Unreachable, WatchEvent
+from contract.model import Kind, Watch
 from reconciler.cache import Store
-from reconciler.model import Kind, Watch
+from reconciler.client.api import ApiError, Unreachable, WatchEvent
 from reconciler.reflector import Reflector, State
 from unit.history import POD, History
 

@@ -10,9 +10,9 @@ import aiohttp
 import pytest
 import structlog
 
-from reconciler import logs
-from reconciler.health import HealthAddressError, HealthServer
-from reconciler.telemetry import Telemetry
+from reconciler.process import logs
+from reconciler.process.endpoints import HealthAddressError, HealthServer
+from reconciler.process.telemetry import Telemetry
 
 JWT = "eyJhbGciOiJSUzI1NiJ9.eyJpc3MiOiJrdWJlcm5ldGVzIn0.c2lnbmF0dXJl"
 

@@ -11,9 +11,9 @@ import pytest
 import trustme
 from aiohttp import web
 
-from reconciler.api import ApiError, Unreachable
-from reconciler.credentials import Fixed, Proof
-from reconciler.kubeconfig import Cluster
+from reconciler.client.api import ApiError, Unreachable
+from reconciler.client.credentials import Fixed, Proof
+from reconciler.client.kubeconfig import Cluster
 from unit.loopback import POD, SECRET, status, watched
 
 # Credentials

@@ -7,9 +7,9 @@ import json
 
 import pytest
 
-from reconciler.api import ApiError, Unreachable
-from reconciler.kubeconfig import Cluster
-from reconciler.transport import frames
+from reconciler.client.api import ApiError, Unreachable
+from reconciler.client.kubeconfig import Cluster
+from reconciler.client.transport import frames
 from unit.loopback import POD, frame, status, watched
 
 

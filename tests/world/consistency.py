@@ -9,9 +9,9 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 from datetime import datetime
 
-from reconciler.memory import Server
-from reconciler.model import Object
-from reconciler.status import parse_time
+from contract.model import Object
+from contract.status import parse_time
+from memoryserver import Server
 
 _STATUSES = frozenset({"True", "False", "Unknown"})
 

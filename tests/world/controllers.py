@@ -12,11 +12,11 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Protocol
 
-from reconciler.api import MERGE_PATCH, ApiError
-from reconciler.memory import Server
-from reconciler.meta import digest
-from reconciler.model import Kind, Object
-from reconciler.status import find, rfc3339
+from contract.metadata import digest
+from contract.model import Kind, Object
+from contract.status import find, rfc3339
+from memoryserver import Server
+from reconciler.client.api import MERGE_PATCH, ApiError
 from world.kinds import AUTOSCALER, DEPLOYMENT, NAMESPACE, POD
 
 MANAGER = "kube-controller-manager"

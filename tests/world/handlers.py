@@ -2,17 +2,18 @@
 
 from typing import Any
 
+from contract.model import Object
+from crds.documents import crd_documents
 from gati import operator
-from gati.crds import crd_documents
-from gati.kinds import (
+from gati.resources import API
+from objects.kinds import (
     CONFIG_MAP,
     DEPLOYMENT,
     HORIZONTAL_POD_AUTOSCALER,
     POD_DISRUPTION_BUDGET,
     SERVICE,
 )
-from reconciler.api import MERGE_PATCH
-from reconciler.model import Object
+from reconciler.client.api import MERGE_PATCH
 from world.world import World
 
 CHILDREN = (CONFIG_MAP, DEPLOYMENT, SERVICE, HORIZONTAL_POD_AUTOSCALER, POD_DISRUPTION_BUDGET)
@@ -31,7 +32,7 @@ def handler(name: str = "users", **spec: Any) -> Object:
 def options(**more: Any) -> dict[str, Any]:
     """A World's arguments: the shipped controllers and definitions, and ``more``."""
     controllers = operator.controllers(operator.Settings())
-    return {"controllers": controllers, "crds": crd_documents(), **more}
+    return {"controllers": controllers, "crds": crd_documents(API), **more}
 
 
 def scale(world: World, replicas: int) -> None:

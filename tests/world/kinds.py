@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from reconciler.model import Kind, Object
+from contract.model import Kind, Object
 
 CONFIG_MAP = Kind("", "v1", "ConfigMap", "configmaps")
 SECRET = Kind("", "v1", "Secret", "secrets")

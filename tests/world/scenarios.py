@@ -17,9 +17,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from reconciler.api import JSON_PATCH, MERGE_PATCH, Api, ApiError
-from reconciler.memory.patches import clone
-from reconciler.model import Kind, Object
+from contract.model import Kind, Object
+from memoryserver.patches import clone
+from reconciler.client.api import JSON_PATCH, MERGE_PATCH, Api, ApiError
 from world.kinds import (
     AUTOSCALER,
     BUDGET,

@@ -2,9 +2,10 @@
 
 import pytest
 
-from gati.kinds import CONFIG_MAP, DEPLOYMENT, GATI_HANDLER
+from contract.status import find
+from gati.kinds import GATI_HANDLER
 from gati.names import MANAGED_BY_LABEL
-from reconciler.status import find
+from objects.kinds import CONFIG_MAP, DEPLOYMENT
 from world.controllers import Broken
 from world.handlers import handler, options
 from world.world import World

@@ -5,9 +5,10 @@ from functools import partial
 
 import pytest
 
-from gati.kinds import CONFIG_MAP, DEPLOYMENT, GATI_HANDLER
-from reconciler.memory.patches import clone
-from reconciler.status import find
+from contract.status import find
+from gati.kinds import GATI_HANDLER
+from memoryserver.patches import clone
+from objects.kinds import CONFIG_MAP, DEPLOYMENT
 from world import handlers
 from world.handlers import options
 from world.world import World

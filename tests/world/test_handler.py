@@ -10,15 +10,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from gati.kinds import (
-    CONFIG_MAP,
-    DEPLOYMENT,
-    GATI_HANDLER,
-    POD_DISRUPTION_BUDGET,
-    SERVICE,
-)
-from reconciler.api import ApiError, Unreachable
-from reconciler.status import find
+from contract.status import find
+from gati.kinds import GATI_HANDLER
+from objects.kinds import CONFIG_MAP, DEPLOYMENT, POD_DISRUPTION_BUDGET, SERVICE
+from reconciler.client.api import ApiError, Unreachable
 from world.handlers import CHILDREN, handler, options
 from world.world import World, end_state
 

@@ -4,12 +4,9 @@ from functools import partial
 
 import pytest
 
-from gati.kinds import (
-    DEPLOYMENT,
-    GATI_HANDLER,
-    HORIZONTAL_POD_AUTOSCALER,
-)
-from reconciler.status import find
+from contract.status import find
+from gati.kinds import GATI_HANDLER
+from objects.kinds import DEPLOYMENT, HORIZONTAL_POD_AUTOSCALER
 from world import handlers
 from world.handlers import CHILDREN, options, scale
 from world.world import World

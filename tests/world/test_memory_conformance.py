@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from reconciler.memory import MemoryApi
+from memoryserver import MemoryApi
 from world.kinds import NAMESPACE, WIDGET_CRD, body
 from world.scenarios import MANAGER, NOT_SERVED, SCENARIOS, Scenario, Transcript
 

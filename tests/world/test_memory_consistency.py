@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from reconciler.model import Object
+from contract.model import Object
 from world.consistency import ImpossibleWorld, check
 
 NOW = datetime(2026, 1, 1, 12, tzinfo=UTC)

@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
-from reconciler.api import ApiError, NotLeader, Unreachable, WatchEvent
-from reconciler.memory import CrashPoint, MemoryApi
-from reconciler.model import Kind, Object
+from contract.model import Kind, Object
+from memoryserver import CrashPoint, MemoryApi
+from reconciler.client.api import ApiError, NotLeader, Unreachable, WatchEvent
 from world.kinds import CONFIG_MAP, SECRET, WIDGET, body
 
 pytestmark = pytest.mark.looptime

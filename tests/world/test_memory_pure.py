@@ -6,11 +6,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from reconciler.memory.apply import Item, Manager, Owned, apply, fields_v1, leaves
-from reconciler.memory.patches import clone, merge_patch
-from reconciler.memory.quantities import quantity
-from reconciler.memory.shapes import shape_of
-from reconciler.model import Object
+from contract.model import Object
+from memoryserver.apply import Item, Manager, Owned, apply, fields_v1, leaves
+from memoryserver.patches import clone, merge_patch
+from memoryserver.quantities import quantity
+from memoryserver.shapes import shape_of
 from world.kinds import DEPLOYMENT, WIDGET, WIDGET_CRD
 
 

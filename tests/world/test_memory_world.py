@@ -9,10 +9,10 @@ from typing import Any
 
 import pytest
 
-from reconciler.api import JSON_PATCH, MERGE_PATCH
-from reconciler.meta import owner_reference
-from reconciler.model import Child, Need, Object, Plan, Seen, Watch
-from reconciler.status import Condition, conditions, find
+from contract.metadata import owner_reference
+from contract.model import Child, Need, Object, Plan, Seen, Watch
+from contract.status import Condition, conditions, find
+from reconciler.client.api import JSON_PATCH, MERGE_PATCH
 from world.consistency import ImpossibleWorld
 from world.controllers import Broken, DeploymentController
 from world.kinds import (

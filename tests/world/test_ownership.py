@@ -7,11 +7,12 @@ import asyncio
 
 import pytest
 
-from gati.kinds import CONFIG_MAP, DEPLOYMENT, GATI_HANDLER, HORIZONTAL_POD_AUTOSCALER, SERVICE
+from contract.status import find
+from gati.kinds import GATI_HANDLER
 from gati.names import MANAGED_BY, MANAGED_BY_LABEL
-from reconciler.api import JSON_PATCH
+from objects.kinds import CONFIG_MAP, DEPLOYMENT, HORIZONTAL_POD_AUTOSCALER, SERVICE
+from reconciler.client.api import JSON_PATCH
 from reconciler.preview import compare
-from reconciler.status import find
 from world.handlers import handler, options, scale
 from world.world import World
 

@@ -2,11 +2,13 @@
 
 import pytest
 
+from contract.status import find
+from crds.documents import crd_documents
 from gati import operator
-from gati.crds import crd_documents
-from gati.kinds import CONFIG_MAP, DEPLOYMENT, GATI_HANDLER
-from reconciler.api import MERGE_PATCH
-from reconciler.status import find
+from gati.kinds import GATI_HANDLER
+from gati.resources import API
+from objects.kinds import CONFIG_MAP, DEPLOYMENT
+from reconciler.client.api import MERGE_PATCH
 from world.world import World
 
 pytestmark = pytest.mark.looptime
@@ -20,7 +22,7 @@ def controllers(image="users:1"):
 
 
 def options():
-    return {"controllers": controllers(), "crds": crd_documents()}
+    return {"controllers": controllers(), "crds": crd_documents(API)}
 
 
 async def make_ready(world, **spec):

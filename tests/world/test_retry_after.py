@@ -4,10 +4,12 @@ import asyncio
 
 import pytest
 
+from crds.documents import crd_documents
 from gati import operator
-from gati.crds import crd_documents
-from gati.kinds import DEPLOYMENT, GATI_HANDLER
-from reconciler.api import ApiError
+from gati.kinds import GATI_HANDLER
+from gati.resources import API
+from objects.kinds import DEPLOYMENT
+from reconciler.client.api import ApiError
 from world.world import World
 
 pytestmark = pytest.mark.looptime
@@ -16,7 +18,7 @@ pytestmark = pytest.mark.looptime
 def options():
     return {
         "controllers": operator.controllers(operator.Settings()),
-        "crds": crd_documents(),
+        "crds": crd_documents(API),
     }
 
 

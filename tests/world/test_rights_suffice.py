@@ -2,10 +2,11 @@
 
 import pytest
 
+from crds.documents import crd_documents
 from gati import operator
-from gati.crds import crd_documents
 from gati.kinds import GATI_HANDLER, GATI_MODULE, GATI_VERSION
-from reconciler.api import ApiError
+from gati.resources import API
+from reconciler.client.api import ApiError
 from reconciler.rights import Right, rights
 from world.world import World
 
@@ -19,7 +20,7 @@ HANDLER = {"path": "/users", "version": "1.0.0", "image": "users:1"}
 def world():
     """A world in which the operator may read no more than its role says."""
     controllers = operator.controllers(operator.Settings())
-    here = World(controllers, crds=crd_documents())
+    here = World(controllers, crds=crd_documents(API))
     given = set(rights(controllers))
     kinds = {watch.kind for each in controllers for watch in each.watches}
     for kind in kinds | {each.kind for each in controllers}:

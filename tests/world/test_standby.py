@@ -5,10 +5,11 @@ from contextlib import asynccontextmanager
 
 import pytest
 
-from gati.kinds import DEPLOYMENT, GATI_HANDLER, POD_DISRUPTION_BUDGET
-from reconciler.api import Unreachable
+from contract.status import find
+from gati.kinds import GATI_HANDLER
+from objects.kinds import DEPLOYMENT, POD_DISRUPTION_BUDGET
+from reconciler.client.api import Unreachable
 from reconciler.runtime import STOP_SECONDS, Runtime
-from reconciler.status import find
 from world.handlers import handler, options
 from world.world import World
 

@@ -4,10 +4,12 @@ import asyncio
 
 import pytest
 
+from crds.documents import crd_documents
 from gati import operator
-from gati.crds import crd_documents
-from gati.kinds import CONFIG_MAP, DEPLOYMENT, GATI_HANDLER, SERVICE
-from reconciler.memory.target import MemoryTarget
+from gati.kinds import GATI_HANDLER
+from gati.resources import API
+from memoryserver.target import MemoryTarget
+from objects.kinds import CONFIG_MAP, DEPLOYMENT, SERVICE
 from reconciler.runtime import Runtime
 from world.world import World
 
@@ -28,7 +30,7 @@ def world_on(target):
         return runtime
 
     controllers = operator.controllers(operator.Settings())
-    return World(controllers=controllers, crds=crd_documents(), operator=process)
+    return World(controllers=controllers, crds=crd_documents(API), operator=process)
 
 
 def handler(**spec):

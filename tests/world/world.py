@@ -22,10 +22,10 @@ from collections.abc import Awaitable, Callable, Iterable, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any, Protocol, Self
 
-from reconciler.api import MERGE_PATCH
-from reconciler.memory import CrashPoint, MemoryApi, Server, Write
-from reconciler.memory.patches import clone
-from reconciler.model import Controller, Kind, Object
+from contract.model import Controller, Kind, Object
+from memoryserver import CrashPoint, MemoryApi, Server, Write
+from memoryserver.patches import clone
+from reconciler.client.api import MERGE_PATCH
 from reconciler.runtime import Runtime
 from world import consistency
 from world.controllers import (

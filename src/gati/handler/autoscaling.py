@@ -9,9 +9,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from contract.metadata import controller_of
+from contract.model import Object
 from gati.contracts import Autoscaling, HandlerSpec, JsonObject
-from reconciler.meta import controller_of
-from reconciler.model import Object
 
 
 @dataclass(frozen=True, slots=True)

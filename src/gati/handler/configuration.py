@@ -9,13 +9,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
+from contract.metadata import controller_of, digest
+from contract.model import Object
+from contract.ownership import annotations_of, owner_annotation
 from gati import names
 from gati.contracts import HandlerSpec, JsonObject
 from gati.handler.readiness import observe
 from gati.kinds import GATI_HANDLER, GROUP
-from reconciler.meta import controller_of, digest
-from reconciler.model import Object
-from reconciler.ownership import annotations_of, owner_annotation
 
 _DIGEST = "digest"
 

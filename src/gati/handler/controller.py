@@ -15,6 +15,9 @@ from typing import Any
 
 import msgspec
 
+from contract.model import Child, Kind, Need, Object, Plan, Seen, Watch
+from contract.ownership import is_released
+from contract.status import find
 from gati import names
 from gati import reasons as r
 from gati.contracts import HandlerSpec, ManifestGenerator
@@ -35,21 +38,17 @@ from gati.handler.status import (
     scaling_conditions,
     status,
 )
-from gati.kinds import (
+from gati.kinds import GATI_HANDLER, GROUP
+from gati.spec.fields import Invalid
+from gati.spec.handler import is_suspended, parse_handler
+from objects.kinds import (
     CONFIG_MAP,
     DEPLOYMENT,
-    GATI_HANDLER,
-    GROUP,
     HORIZONTAL_POD_AUTOSCALER,
     POD,
     POD_DISRUPTION_BUDGET,
     SERVICE,
 )
-from gati.spec.fields import Invalid
-from gati.spec.handler import is_suspended, parse_handler
-from reconciler.model import Child, Kind, Need, Object, Plan, Seen, Watch
-from reconciler.ownership import is_released
-from reconciler.status import find
 
 CONFLICT_INTERVAL = timedelta(seconds=30)
 """How soon a name that somebody else holds is looked at again."""

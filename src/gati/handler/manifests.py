@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from contract.metadata import owner_reference
+from contract.model import Kind, Object
 from gati import names
 from gati.contracts import (
     Autoscaling,
@@ -22,8 +24,6 @@ from gati.handler.autoscaling import autoscaler_spec
 from gati.handler.pods import pod_template
 from gati.kinds import GATI_HANDLER
 from gati.spec.probes import PORT_NAME
-from reconciler.meta import owner_reference
-from reconciler.model import Kind, Object
 
 PROGRESS_DEADLINE_SECONDS = 600
 REVISION_HISTORY_LIMIT = 3

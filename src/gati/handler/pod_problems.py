@@ -14,10 +14,10 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from contract.model import Object
+from contract.status import find, parse_time
 from gati import names
 from gati import reasons as r
-from reconciler.model import Object
-from reconciler.status import find, parse_time
 
 CRASHES = 2
 """Restarts of a container that is not ready after which it counts as crashing, between its

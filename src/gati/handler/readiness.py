@@ -9,12 +9,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from contract.metadata import digest
+from contract.model import Object
 from gati import reasons as r
 from gati.handler.pod_problems import Problem, stable
 from gati.names import VERSION
 from gati.spec.handler import CONTAINER
-from reconciler.meta import digest
-from reconciler.model import Object
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,14 +9,14 @@ from __future__ import annotations
 from collections.abc import Iterator
 from datetime import datetime
 
+from contract.model import Note, Object, Seen
+from contract.status import Condition, conditions, find
 from gati import names
 from gati import reasons as r
 from gati.contracts import HandlerSpec
 from gati.handler.autoscaling import Scaling
 from gati.handler.readiness import Observed, Verdict, refusal_reason
 from gati.kinds import GATI_HANDLER
-from reconciler.model import Note, Object, Seen
-from reconciler.status import Condition, conditions, find
 
 SUSPENDED = Condition(
     "Suspended",

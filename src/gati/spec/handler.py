@@ -6,6 +6,8 @@ every object with the other one invalid.
 
 from __future__ import annotations
 
+from contract.metadata import digest
+from contract.model import Object
 from gati import names
 from gati.contracts import HandlerSpec, JsonObject, Security
 from gati.spec.autoscaling import parse_autoscaling
@@ -15,8 +17,6 @@ from gati.spec.placement import parse_annotations, parse_labels, parse_spread, p
 from gati.spec.probes import parse_probes
 from gati.spec.resources import parse_resources, quantities
 from gati.spec.volumes import parse_mounts, parse_volumes
-from reconciler.meta import digest
-from reconciler.model import Object
 
 __all__ = ["HandlerSpec", "Invalid", "parse_handler"]
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from gati.contracts import ResourceRequirements
 from gati.spec.fields import Fields, Invalid
-from gati.spec.quantity import amount, canonical
+from objects.quantity import amount, canonical
 
 DEFAULT_REQUESTS = {"cpu": "100m", "memory": "128Mi"}
 DEFAULT_LIMITS = {"cpu": "500m", "memory": "512Mi"}

@@ -1,12 +1,12 @@
 """The API of gati.dev as Python types: the one source of truth for its three CRDs.
 
-Schemas, reference pages and ``kubectl explain`` are generated from here (``python -m gati.crds``)
+Schemas, reference pages and ``kubectl explain`` are generated from here (``python -m commands.generate``)
 and nothing is written by hand beside it. Both served versions share one schema that holds both
 spellings of a field; which one was used is known to the parser alone.
 """
 
+from crds.part import Part, Rule
 from gati.kinds import GROUP
-from gati.types.base import Part, Rule
 from gati.types.handler import GatiHandler, GatiHandlerSpec, GatiHandlerStatus
 from gati.types.module import GatiModule, GatiModuleSpec, GatiModuleStatus
 from gati.types.status import Condition

@@ -11,7 +11,7 @@ from typing import Annotated, Literal
 
 from msgspec import UNSET, UnsetType
 
-from gati.types.base import (
+from crds.part import (
     DNS_NAME,
     LABEL_VALUE,
     QUALIFIED_NAME,

@@ -10,7 +10,7 @@ from typing import Annotated, Literal
 
 from msgspec import UNSET, UnsetType
 
-from gati.types.base import ONE_WORD, Part, at_most_one, described, several, text, whole
+from crds.part import ONE_WORD, Part, at_most_one, described, several, text, whole
 from gati.types.status import GENERATION, Conditions
 from gati.types.workload import ResourceRequirements
 

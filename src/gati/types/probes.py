@@ -11,7 +11,7 @@ from typing import Annotated
 
 from msgspec import UNSET, UnsetType
 
-from gati.types.base import (
+from crds.part import (
     Part,
     Rule,
     described,

@@ -10,7 +10,7 @@ from typing import Annotated, Literal
 
 from msgspec import UNSET, UnsetType
 
-from gati.types.base import Part, described, several, text, whole
+from crds.part import Part, described, several, text, whole
 
 GENERATION = whole(
     "The metadata.generation this status speaks of; while it is lower, the last change of the "

@@ -10,7 +10,7 @@ from typing import Annotated, Literal
 
 from msgspec import UNSET, UnsetType
 
-from gati.types.base import DNS_NAME, ONE_WORD, Part, at_most_one, described, several, text, whole
+from crds.part import DNS_NAME, ONE_WORD, Part, at_most_one, described, several, text, whole
 from gati.types.status import GENERATION, Conditions
 
 _VERSION = "The release, for example v1.0.0."

@@ -11,7 +11,7 @@ from typing import Annotated, Literal
 
 from msgspec import UNSET, UnsetType, field
 
-from gati.types.base import (
+from crds.part import (
     DNS_LABEL,
     DNS_NAME,
     Part,

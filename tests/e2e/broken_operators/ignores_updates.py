@@ -3,9 +3,9 @@
 from dataclasses import replace
 from datetime import datetime
 
-from gati import cli
+from commands import gati as cli
+from contract.model import Child, Object, Plan, Seen
 from gati.handler.controller import HandlerController
-from reconciler.model import Child, Object, Plan, Seen
 
 real_plan = HandlerController.plan
 first: dict[str, tuple[Child, ...] | None] = {}

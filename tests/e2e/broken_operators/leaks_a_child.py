@@ -2,10 +2,10 @@
 
 from typing import Any
 
-from gati import cli
-from gati.kinds import CONFIG_MAP
-from reconciler.client import Client
-from reconciler.model import Kind, Object
+from commands import gati as cli
+from contract.model import Kind, Object
+from objects.kinds import CONFIG_MAP
+from reconciler.client.client import Client
 
 real_apply = Client.apply
 

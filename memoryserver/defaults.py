@@ -1,0 +1,355 @@
+"""What the API server makes of an object that it stores: defaults in, empty values out. Pure.
+
+Enough of it that a live object is a superset of what was written, in the ways that fool
+comparisons: defaulted fields, assigned addresses, quantities in another spelling, zeros and
+empty strings that disappear. Only kinds that operators write are covered.
+"""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from contract.model import Kind, Object
+from memoryserver.quantities import quantity
+from memoryserver.shapes import is_built_in
+from memoryserver.structural import stored
+
+
+def normalised(kind: Kind, obj: Object, schema: dict[str, Any] | None = None) -> Object:
+    """``obj`` as the server stores it; the input is not changed."""
+    if not is_built_in(kind):
+        pruned = stored(obj, schema, root=True) if schema else obj
+        return dict(_without_nulls(pruned))
+    result: Object = _without_empties(obj, "", kind.kind)
+    for fill in _FILLERS.get(kind.kind, ()):
+        fill(result)
+    return result
+
+
+def _without_nulls(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {n: _without_nulls(child) for n, child in value.items() if child is not None}
+    if isinstance(value, list):
+        return [_without_nulls(child) for child in value]
+    return value
+
+
+# Strings under these names are a map's values, which are kept when empty.
+_STRING_MAPS = frozenset(
+    """labels annotations data stringData binaryData matchLabels nodeSelector parameters
+    selector requests limits hard default defaultRequest min max""".split()  # noqa: SIM905 a word list
+)
+# Pointers in the server's types: an empty or zero value means something else than none.
+_KEPT_EMPTY = frozenset({"storageClassName", "ingressClassName", "type", "volumeName"})
+_DROPPED_ZEROS = frozenset(
+    """hostPort nodePort initialDelaySeconds minReadySeconds readOnly stdin stdinOnce tty
+    hostNetwork hostPID hostIPC paused publishNotReadyAddresses""".split()  # noqa: SIM905 a word list
+)
+
+
+def _without_empties(value: Any, name: str, parent: str) -> Any:
+    """Without what Go's ``omitempty`` leaves out: nulls, empty strings, lists and string maps."""
+    if isinstance(value, list):
+        return [_without_empties(child, name, parent) for child in value]
+    if not isinstance(value, dict):
+        return value
+    result = {}
+    for field, child in value.items():
+        kept = _without_empties(child, field, name)
+        if kept is None or (kept == [] and isinstance(child, list)):
+            continue
+        if kept == "" and name not in _STRING_MAPS and field not in _KEPT_EMPTY:
+            continue
+        if kept == {} and field in _STRING_MAPS - {"selector"}:
+            continue
+        if not kept and field in _DROPPED_ZEROS:
+            continue
+        result[field] = kept
+    return result
+
+
+# ---- defaults of the built-in kinds -----------------------------------------------------------
+
+
+def _defaults(target: Object, **values: Any) -> None:
+    for name, value in values.items():
+        target.setdefault(name, value)
+
+
+def _quantities(target: Object | None) -> None:
+    for name, value in (target or {}).items():
+        target[name] = quantity(value)  # type: ignore[index]
+
+
+def _resources(resources: Object) -> None:
+    _quantities(resources.get("limits"))
+    _quantities(resources.get("requests"))
+
+
+def _probe(probe: Object) -> None:
+    _defaults(probe, timeoutSeconds=1, periodSeconds=10, successThreshold=1, failureThreshold=3)
+    if "httpGet" in probe:
+        _defaults(probe["httpGet"], path="/", scheme="HTTP")
+
+
+def _container(container: Object) -> None:
+    name, _, digest = container.get("image", "").partition("@")
+    tag = name.rpartition("/")[2].partition(":")[2]
+    latest = tag == "latest" or not (tag or digest)
+    _defaults(
+        container,
+        imagePullPolicy="Always" if latest else "IfNotPresent",
+        terminationMessagePath="/dev/termination-log",
+        terminationMessagePolicy="File",
+        resources={},
+    )
+    _resources(container["resources"])
+    for port in container.get("ports", ()):
+        port.setdefault("protocol", "TCP")
+    for name in ("livenessProbe", "readinessProbe", "startupProbe"):
+        if name in container:
+            _probe(container[name])
+    for hook in container.get("lifecycle", {}).values():
+        if "httpGet" in hook:
+            _defaults(hook["httpGet"], path="/", scheme="HTTP")
+    for variable in container.get("env", ()):
+        source = variable.get("valueFrom", {})
+        if "fieldRef" in source:
+            source["fieldRef"].setdefault("apiVersion", "v1")
+        if "resourceFieldRef" in source:
+            source["resourceFieldRef"].setdefault("divisor", "0")
+
+
+def _volume(volume: Object) -> None:
+    for source in ("configMap", "secret", "projected", "downwardAPI"):
+        if source in volume:
+            volume[source].setdefault("defaultMode", 420)
+    if "sizeLimit" in volume.get("emptyDir", {}):
+        volume["emptyDir"]["sizeLimit"] = quantity(volume["emptyDir"]["sizeLimit"])
+    if "hostPath" in volume:
+        volume["hostPath"].setdefault("type", "")
+    if set(volume) == {"name"}:
+        volume["emptyDir"] = {}
+
+
+def _pod_spec(spec: Object) -> None:
+    _defaults(
+        spec,
+        restartPolicy="Always",
+        terminationGracePeriodSeconds=30,
+        dnsPolicy="ClusterFirst",
+        securityContext={},
+        schedulerName="default-scheduler",
+    )
+    if "serviceAccountName" in spec:
+        spec["serviceAccount"] = spec["serviceAccountName"]
+    for name in ("initContainers", "containers"):
+        for container in spec.get(name, ()):
+            _container(container)
+    for volume in spec.get("volumes", ()):
+        _volume(volume)
+
+
+def _template(obj: Object) -> None:
+    template = obj.get("spec", {}).get("template")
+    if template is not None:
+        template.setdefault("metadata", {})
+        _pod_spec(template.setdefault("spec", {}))
+
+
+def _deployment(obj: Object) -> None:
+    spec = obj.setdefault("spec", {})
+    _defaults(spec, replicas=1, revisionHistoryLimit=10, progressDeadlineSeconds=600, strategy={})
+    _rolling(spec["strategy"], maxUnavailable="25%", maxSurge="25%")
+
+
+def _rolling(strategy: Object, **values: Any) -> None:
+    strategy.setdefault("type", "RollingUpdate")
+    if strategy["type"] == "RollingUpdate":
+        _defaults(strategy.setdefault("rollingUpdate", {}), **values)
+
+
+def _stateful_set(obj: Object) -> None:
+    spec = obj.setdefault("spec", {})
+    _defaults(spec, replicas=1, revisionHistoryLimit=10, podManagementPolicy="OrderedReady")
+    _rolling(spec.setdefault("updateStrategy", {}), partition=0)
+    retention = spec.setdefault("persistentVolumeClaimRetentionPolicy", {})
+    _defaults(retention, whenDeleted="Retain", whenScaled="Retain")
+    for claim in spec.get("volumeClaimTemplates", ()):
+        _defaults(claim, apiVersion="v1", kind="PersistentVolumeClaim")
+        _claim(claim)
+
+
+def _daemon_set(obj: Object) -> None:
+    spec = obj.setdefault("spec", {})
+    spec.setdefault("revisionHistoryLimit", 10)
+    _rolling(spec.setdefault("updateStrategy", {}), maxUnavailable=1, maxSurge=0)
+
+
+def _job_spec(spec: Object) -> None:
+    if "completions" not in spec and "parallelism" not in spec:
+        spec["completions"] = 1
+    _defaults(
+        spec,
+        parallelism=1,
+        backoffLimit=6,
+        completionMode="NonIndexed",
+        suspend=False,
+        podReplacementPolicy="TerminatingOrFailed",
+        manualSelector=False,
+    )
+
+
+def _job(obj: Object) -> None:
+    spec, metadata = obj.setdefault("spec", {}), obj["metadata"]
+    _job_spec(spec)
+    if metadata.get("uid") and not spec["manualSelector"]:
+        own = {
+            f"{prefix}{name}": value
+            for prefix in ("batch.kubernetes.io/", "")
+            for name, value in (("controller-uid", metadata["uid"]), ("job-name", metadata["name"]))
+        }
+        uid_label = "batch.kubernetes.io/controller-uid"
+        spec.setdefault("selector", {"matchLabels": {uid_label: metadata["uid"]}})
+        template = spec.setdefault("template", {}).setdefault("metadata", {})
+        template["labels"] = (template.get("labels") or {}) | own
+        if not metadata.get("labels"):
+            metadata["labels"] = dict(template["labels"])
+
+
+def _cron_job(obj: Object) -> None:
+    spec = obj.setdefault("spec", {})
+    _defaults(spec, concurrencyPolicy="Allow", suspend=False)
+    _defaults(spec, successfulJobsHistoryLimit=3, failedJobsHistoryLimit=1)
+    job = spec.setdefault("jobTemplate", {})
+    job.setdefault("metadata", {})
+    _template(job)
+
+
+def _service(obj: Object) -> None:
+    spec = obj.setdefault("spec", {})
+    _defaults(spec, type="ClusterIP", sessionAffinity="None")
+    for port in spec.get("ports", ()):
+        _defaults(port, protocol="TCP", targetPort=port.get("port"))
+    if spec["type"] != "ExternalName":
+        # Headless and without selector: whoever writes the endpoints may use either family.
+        both = spec.get("clusterIP") == "None" and not spec.get("selector")
+        _defaults(spec, ipFamilies=["IPv4", "IPv6"] if both else ["IPv4"])
+        _defaults(spec, ipFamilyPolicy="RequireDualStack" if both else "SingleStack")
+        _defaults(spec, internalTrafficPolicy="Cluster")
+        if "clusterIP" in spec:
+            spec.setdefault("clusterIPs", [spec["clusterIP"]])
+    if spec["type"] in {"LoadBalancer", "NodePort"}:
+        spec.setdefault("externalTrafficPolicy", "Cluster")
+    if spec["type"] == "LoadBalancer":
+        spec.setdefault("allocateLoadBalancerNodePorts", True)
+
+
+def _autoscaler(obj: Object) -> None:
+    spec = obj.setdefault("spec", {})
+    spec.setdefault("minReplicas", 1)
+    behavior = spec.get("behavior")
+    if behavior is not None:
+        percent = {"type": "Percent", "value": 100, "periodSeconds": 15}
+        up, down = behavior.setdefault("scaleUp", {}), behavior.setdefault("scaleDown", {})
+        _defaults(up, stabilizationWindowSeconds=0, selectPolicy="Max")
+        _defaults(up, policies=[{"type": "Pods", "value": 4, "periodSeconds": 15}, dict(percent)])
+        _defaults(down, selectPolicy="Max", policies=[dict(percent)])
+    for metric in spec.get("metrics", ()):
+        for source in metric.values():
+            target = source.get("target", {}) if isinstance(source, dict) else {}
+            for name in ("value", "averageValue"):
+                if name in target:
+                    target[name] = quantity(target[name])
+
+
+def _network_policy(obj: Object) -> None:
+    spec = obj.setdefault("spec", {})
+    egress = ["Egress"] if spec.get("egress") else []
+    spec.setdefault("policyTypes", ["Ingress", *egress])
+    for rule in (*spec.get("ingress", ()), *spec.get("egress", ())):
+        for port in rule.get("ports", ()):
+            port.setdefault("protocol", "TCP")
+
+
+def _secret(obj: Object) -> None:
+    obj.setdefault("type", "Opaque")
+    for name, text in obj.pop("stringData", {}).items():
+        obj.setdefault("data", {})[name] = base64.b64encode(text.encode()).decode()
+
+
+def _namespace(obj: Object) -> None:
+    labels = obj["metadata"].setdefault("labels", {})
+    labels["kubernetes.io/metadata.name"] = obj["metadata"].get("name", "")
+    obj.setdefault("spec", {}).setdefault("finalizers", ["kubernetes"])
+    obj.setdefault("status", {}).setdefault("phase", "Active")
+
+
+def _claim(obj: Object) -> None:
+    spec = obj.setdefault("spec", {})
+    spec.setdefault("volumeMode", "Filesystem")
+    _resources(spec.setdefault("resources", {}))
+    obj.setdefault("status", {}).setdefault("phase", "Pending")
+
+
+def _quota(obj: Object) -> None:
+    _quantities(obj.get("spec", {}).get("hard"))
+
+
+def _limit_range(obj: Object) -> None:
+    for limit in obj.get("spec", {}).get("limits", ()):
+        for name in ("min", "max", "default", "defaultRequest"):
+            _quantities(limit.get(name))
+        if limit.get("type") == "Container":
+            default = (limit.get("max") or {}) | (limit.get("default") or {})
+            request = (
+                (default or {}) | (limit.get("min") or {}) | (limit.get("defaultRequest") or {})
+            )
+            for name, value in (("default", default), ("defaultRequest", request)):
+                if value:
+                    limit[name] = value
+
+
+def _binding(obj: Object) -> None:
+    obj.get("roleRef", {}).setdefault("apiGroup", "rbac.authorization.k8s.io")
+    for subject in obj.get("subjects", ()):
+        if subject.get("kind") != "ServiceAccount":
+            subject.setdefault("apiGroup", "rbac.authorization.k8s.io")
+
+
+def _pod(obj: Object) -> None:
+    spec = obj.setdefault("spec", {})
+    _pod_spec(spec)
+    for container in spec.get("containers", ()):
+        # Of pods only: the template that a pod is made of keeps its requests as they are.
+        if limits := container["resources"].get("limits"):
+            requests = container["resources"].get("requests") or {}
+            container["resources"]["requests"] = limits | requests
+    _defaults(spec, priority=0, enableServiceLinks=True, preemptionPolicy="PreemptLowerPriority")
+    obj.setdefault("status", {}).setdefault("phase", "Pending")
+
+
+_FILLERS: dict[str, Iterable[Callable[[Object], None]]] = {
+    "Deployment": (_deployment, _template),
+    "ReplicaSet": (lambda obj: _defaults(obj.setdefault("spec", {}), replicas=1), _template),
+    "StatefulSet": (_stateful_set, _template),
+    "DaemonSet": (_daemon_set, _template),
+    "Job": (_job, _template),
+    "CronJob": (
+        _cron_job,
+        lambda obj: _template(obj["spec"]["jobTemplate"]),
+    ),
+    "Pod": (_pod,),
+    "Service": (_service,),
+    "HorizontalPodAutoscaler": (_autoscaler,),
+    "NetworkPolicy": (_network_policy,),
+    "Secret": (_secret,),
+    "Namespace": (_namespace,),
+    "PersistentVolumeClaim": (_claim,),
+    "ResourceQuota": (_quota,),
+    "LimitRange": (_limit_range,),
+    "RoleBinding": (_binding,),
+    "ClusterRoleBinding": (_binding,),
+}

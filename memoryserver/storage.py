@@ -1,0 +1,181 @@
+"""What the in-memory API server holds and serves, and every way to read it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from contract.model import Kind, Object
+from memoryserver import rules
+from memoryserver.apply import Manager, Owned
+from memoryserver.journal import Journal
+from memoryserver.patches import clone
+from memoryserver.selectors import Matcher, field_matcher, label_matcher
+from memoryserver.shapes import Shape, shape_of
+from reconciler.client.api import Listing
+
+Webhook = Callable[[Kind, Object], Object]
+"""A mutating admission webhook: gets a copy of what is about to be stored, answers what is."""
+
+_NO_STATUS = frozenset(
+    """configmaps secrets serviceaccounts events endpoints limitranges
+    roles.rbac.authorization.k8s.io rolebindings.rbac.authorization.k8s.io
+    clusterroles.rbac.authorization.k8s.io clusterrolebindings.rbac.authorization.k8s.io
+    leases.coordination.k8s.io networkpolicies.networking.k8s.io events.events.k8s.io
+    endpointslices.discovery.k8s.io priorityclasses.scheduling.k8s.io
+    ingressclasses.networking.k8s.io storageclasses.storage.k8s.io""".split()  # noqa: SIM905 a word list
+)
+_NO_GENERATION = (_NO_STATUS - {"networkpolicies.networking.k8s.io"}) | frozenset(
+    """services namespaces persistentvolumeclaims resourcequotas nodes
+    horizontalpodautoscalers.autoscaling""".split()  # noqa: SIM905 a word list
+)
+_FIELD_SELECTORS = {
+    "pods": frozenset({"spec.nodeName", "status.phase"}),
+    "events": frozenset({"involvedObject.uid", "involvedObject.name", "reason", "type"}),
+    "secrets": frozenset({"type"}),
+}
+
+
+@dataclass(slots=True)
+class Stored:
+    """An object and who owns what of it; never changed once it is stored."""
+
+    object: Object
+    owners: dict[Manager, Owned] = field(default_factory=dict)
+
+
+class Storage:
+    """Objects by kind, namespace and name, their history, and what is known of their kinds.
+
+    ``now`` is the clock. ``crds`` are CustomResourceDefinitions whose structural schemas give
+    defaults, list types and pruning; a custom kind without one has a status subresource and
+    granular maps. ``strict_namespaces`` refuses objects in namespaces that do not exist.
+    """
+
+    def __init__(
+        self,
+        now: Callable[[], datetime],
+        *,
+        crds: Iterable[Object] = (),
+        strict_namespaces: bool = False,
+    ) -> None:
+        self.now = now
+        self.revision = 1000  # far from "1", which makes an apply create-only
+        self.journal = Journal(self.revision)
+        self.webhook: Webhook | None = None
+        self.strict_namespaces = strict_namespaces
+        self._objects: dict[str, dict[tuple[str, str], Stored]] = {}
+        self._kinds: dict[str, Kind] = {}
+        self._schemas: dict[tuple[str, str], dict[str, Any]] = {}
+        self._without_status = set(_NO_STATUS)
+        self._unserved: set[str] = set()
+        self._count = 0
+        for crd in crds:
+            self.define(crd)
+
+    # ---- what is served ------------------------------------------------------------------------
+
+    def define(self, crd: Object) -> None:
+        """Serve the kind of a CustomResourceDefinition by its structural schema."""
+        spec = crd["spec"]
+        resource = f"{spec['names']['plural']}.{spec['group']}"
+        for version in spec["versions"]:
+            schema = version.get("schema", {}).get("openAPIV3Schema", {})
+            self._schemas[resource, version["name"]] = schema
+            if "status" not in version.get("subresources", {}):
+                self._without_status.add(resource)
+        self._unserved.discard(resource)
+
+    def unserve(self, kind: Kind) -> None:
+        """Stop serving a kind: every path of it answers 404, its watches end."""
+        self._unserved.add(kind.resource)
+        self.journal.wake()
+
+    def serve(self, kind: Kind) -> None:
+        """Serve a kind again, with the objects it had."""
+        self._unserved.discard(kind.resource)
+
+    def serves(self, kind: Kind) -> bool:
+        """Is the kind served?"""
+        return kind.resource not in self._unserved
+
+    def compact(self) -> None:
+        """Forget the history up to now: a watch from before answers 410."""
+        self.journal.compact(self.revision)
+
+    def restart(self) -> None:
+        """What an API server's restart does to watchers: the revision moves, history is gone."""
+        self.revision += 1
+        self.compact()
+
+    # ---- reading -------------------------------------------------------------------------------
+
+    def get(self, kind: Kind, namespace: str, name: str) -> Object | None:
+        """A copy of the live object, or None."""
+        stored = self._of(kind).get((namespace if kind.namespaced else "", name))
+        return None if stored is None else self.shown(kind, stored.object)
+
+    def list(
+        self,
+        kind: Kind,
+        namespace: str | None = None,
+        labels: str = "",
+        fields: str = "",
+        *,
+        at: Listing | None = None,
+    ) -> Listing:
+        """Copies of all objects that the selectors match, by namespace and name.
+
+        ``at`` answers from an older ``snapshot``, as a server with a stale cache would.
+        """
+        selects = self.matcher(kind, namespace, labels, fields)
+        found, revision = at or self.snapshot(kind)
+        return Listing([self.shown(kind, obj) for obj in found if selects(obj)], revision)
+
+    def snapshot(self, kind: Kind) -> Listing:
+        """All objects of a kind as they are now, not to be changed."""
+        found = sorted(self._of(kind).items())
+        return Listing([stored.object for _, stored in found], str(self.revision))
+
+    def kinds(self) -> tuple[Kind, ...]:
+        """Every served kind that anybody has asked for yet."""
+        return tuple(kind for kind in self._kinds.values() if self.serves(kind))
+
+    def matcher(self, kind: Kind, namespace: str | None, labels: str, fields: str) -> Matcher:
+        """The test that list and watch share."""
+        by_label = label_matcher(labels)
+        by_field = field_matcher(fields, _FIELD_SELECTORS.get(kind.resource, frozenset()))
+
+        def selects(obj: Object) -> bool:
+            inside = namespace is None or obj["metadata"].get("namespace", "") == namespace
+            return inside and by_label(obj) and by_field(obj)
+
+        return selects
+
+    def _of(self, kind: Kind) -> dict[tuple[str, str], Stored]:
+        if not self.serves(kind):
+            raise rules.not_served()
+        self._kinds.setdefault(kind.resource, kind)
+        return self._objects.setdefault(kind.resource, {})
+
+    def shown(self, kind: Kind, obj: Object) -> Object:
+        """A copy of a stored object in the version that was asked for."""
+        shown: Object = clone(obj)
+        # One object is served in every version of its kind.
+        return {**shown, "apiVersion": kind.api_version, "kind": kind.kind}
+
+    def counts_generations(self, kind: Kind) -> bool:
+        """Has the kind a ``metadata.generation``?"""
+        return kind.resource not in _NO_GENERATION
+
+    def has_status(self, kind: Kind) -> bool:
+        """Is ``status`` a subresource of the kind?"""
+        return kind.resource not in self._without_status
+
+    def _schema(self, kind: Kind) -> dict[str, Any] | None:
+        return self._schemas.get((kind.resource, kind.version))
+
+    def _shape(self, kind: Kind) -> Shape:
+        return shape_of(kind, self._schema(kind))

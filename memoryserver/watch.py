@@ -1,0 +1,88 @@
+"""One watch: which frames it hears, when bookmarks come, and everything that can end it."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncGenerator
+
+from contract.model import Kind, Object
+from memoryserver.faults import CrashPoint, Faults
+from memoryserver.selectors import Matcher
+from memoryserver.server import Server
+from reconciler.client.api import Unreachable, WatchEvent
+
+BOOKMARK_SECONDS = 60.0
+"""A quiet watch tells its resource version about that often."""
+
+_RESOLUTION = 0.001
+
+
+async def follow(
+    server: Server,
+    faults: Faults,
+    kind: Kind,
+    position: int,
+    selects: Matcher,
+    seconds: float,
+    quiet: float,
+) -> AsyncGenerator[WatchEvent, None]:
+    """The frames after the revision ``position``, until ``seconds`` have passed.
+
+    Raises ApiError 410 where they are not all known any more, Unreachable where the client is cut
+    off (or hears nothing at all for ``quiet`` seconds), and whatever ends open watches.
+    """
+    loop, journal = asyncio.get_running_loop(), server.journal
+    news, epoch = asyncio.Event(), faults.watch_epoch
+    end, heard = loop.time() + seconds, loop.time()
+    journal.listeners.add(news.set)
+    try:
+        while True:
+            news.clear()
+            # Timers may fire a clock's resolution early; what is due then must count as due.
+            now = loop.time() + _RESOLUTION
+            if faults.crashed:
+                raise CrashPoint
+            if faults.partition == "refused":
+                raise Unreachable("connection reset")
+            if faults.watch_epoch != epoch:
+                if faults.watch_error is not None:
+                    raise faults.watch_error
+                return
+            # A watch from the future (after a restore of the server) is as silent as a dead one.
+            silent = (
+                faults.partition == "silent"
+                or kind.resource in faults.held
+                or position > server.revision
+            )
+            if not silent:
+                if not server.serves(kind) or now >= end:
+                    return
+                for entry in journal.since(position, kind.resource):
+                    seen = entry.seen_by(selects)
+                    position, heard = entry.revision, now
+                    if seen is not None:
+                        event = WatchEvent(seen[0], server.shown(kind, seen[1]))
+                        if not (faults.drop and faults.drop(kind, event)):
+                            yield event
+                if now >= heard + BOOKMARK_SECONDS:
+                    # A revision beyond the last entry: this is what bookmarks are for.
+                    position, heard = server.revision, now
+                    yield bookmark(kind, position)
+            elif now >= heard + quiet:
+                raise Unreachable(f"nothing was heard of the watch for {quiet:g} s")
+            until = heard + quiet if silent else min(heard + BOOKMARK_SECONDS, end)
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout_at(until):
+                    await news.wait()
+    finally:
+        journal.listeners.discard(news.set)
+
+
+def bookmark(kind: Kind, revision: int, *, initial_events_end: bool = False) -> WatchEvent:
+    """A BOOKMARK that carries nothing but a revision."""
+    metadata: Object = {"resourceVersion": str(revision)}
+    if initial_events_end:
+        metadata["annotations"] = {"k8s.io/initial-events-end": "true"}
+    body = {"apiVersion": kind.api_version, "kind": kind.kind, "metadata": metadata}
+    return WatchEvent("BOOKMARK", body)

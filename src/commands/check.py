@@ -1,0 +1,86 @@
+"""``gati-operator check``: does a cluster fit, and may this account do what the operator does?"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from contract.model import Controller, Kind
+from reconciler.client.client import Client
+from reconciler.client.kubeconfig import Cluster
+from reconciler.process.lease import LEASE
+from reconciler.rights import Right, rights
+
+OLDEST = (1, 31)
+"""The oldest Kubernetes whose API takes everything that is written here: the policy for the
+eviction of unhealthy pods is stable since 1.31."""
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One thing that was looked at, whether it fits, and how to mend it where it does not."""
+
+    subject: str
+    fits: bool
+    detail: str
+    remedy: str = ""
+
+
+async def check_cluster(
+    cluster: Cluster,
+    agent: str,
+    controllers: Sequence[Controller],
+    namespaces: Sequence[str],
+    lease_namespace: str,
+) -> list[Finding]:
+    """All findings, the good ones too. Raises ApiError and Unreachable where nobody answers."""
+    async with Client(cluster, user_agent=agent) as client:
+        findings = [_version(await client.version())]
+        for controller in controllers:
+            kind = controller.kind
+            served = await client.served(kind)
+            findings.append(
+                Finding(
+                    f"CRD {kind.resource}",
+                    served,
+                    f"{kind.version} is served" if served else f"{kind.version} is not served",
+                    "" if served else "gati-operator crds | kubectl apply --server-side -f -",
+                )
+            )
+        for namespace in namespaces or (None,):
+            missing = []
+            for right in rights(controllers):
+                kind, subresource = _kind_of(right)
+                if not await client.can(right.verb, kind, namespace, subresource=subresource):
+                    missing.append(f"{right.verb} {kind.resource}/{subresource}".rstrip("/"))
+            where = f"namespace {namespace}" if namespace else "all namespaces"
+            findings.append(_rights(f"rights in {where}", missing))
+        lease = [
+            f"{verb} {LEASE.resource}"
+            for verb in ("get", "create", "update")
+            if not await client.can(verb, LEASE, lease_namespace)
+        ]
+        findings.append(_rights(f"rights on Leases in {lease_namespace}", lease))
+    return findings
+
+
+def _version(text: str) -> Finding:
+    numbers = text.lstrip("v").split(".")
+    major, minor = (int("".join(c for c in part if c.isdigit()) or 0) for part in numbers[:2])
+    fits = (major, minor) >= OLDEST
+    needed = ".".join(map(str, OLDEST))
+    return Finding("Kubernetes", fits, text if fits else f"{text}; {needed} or newer is needed")
+
+
+def _rights(subject: str, missing: Sequence[str]) -> Finding:
+    if not missing:
+        return Finding(subject, fits=True, detail="all that are needed")
+    detail = "missing: " + ", ".join(missing)
+    return Finding(
+        subject, fits=False, detail=detail, remedy="kubectl apply -f deploy/gati/rbac.yaml"
+    )
+
+
+def _kind_of(right: Right) -> tuple[Kind, str]:
+    plural, _, subresource = right.resource.partition("/")
+    return Kind(right.group, "", plural, plural), subresource

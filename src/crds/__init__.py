@@ -1,0 +1,1 @@
+"""From types to CustomResourceDefinitions, for every group. Pure."""

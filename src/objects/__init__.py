@@ -1,0 +1,1 @@
+"""What is true of Kubernetes objects for any operator. Pure."""

@@ -1,0 +1,331 @@
+"""The Api, spoken to a real API server.
+
+Every call has a deadline of its own; every write passes the guard of the lease right before it
+is sent, and is never given more time than the lease has left; never resourceVersion=0.
+https://kubernetes.io/docs/reference/using-api/api-concepts/
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import AsyncGenerator, Callable, Mapping
+from typing import Any, Self
+from urllib.parse import quote
+
+import msgspec
+
+from contract.model import Kind, Object
+from reconciler.client.api import Api, ApiError, Listing, NotLeader, Unreachable, WatchEvent
+from reconciler.client.kubeconfig import Cluster
+from reconciler.client.transport import (
+    Answer,
+    Call,
+    Telemetry,
+    Transport,
+    error_of,
+    error_of_status,
+    frames,
+)
+
+PAGE = 500
+"""Objects in one page of a list."""
+
+WATCH_SECONDS = (300, 600)
+"""A watch ends itself after a random time between these, so that servers can balance them."""
+
+Guard = Callable[[], float | None]
+"""Asked before each write: raises NotLeader, or answers the seconds it may take (None: any)."""
+
+_APPLY_PATCH = "application/apply-patch+yaml"
+_LIST_RESTARTS = 3
+_EVENTS = frozenset({"ADDED", "MODIFIED", "DELETED", "BOOKMARK"})
+
+
+class Client(Api):
+    """One cluster's API. Bound to the event loop that it is first used in; close it there.
+
+    ``deadline`` bounds each request, ``list_deadline`` all pages of a list, ``quiet`` the time
+    that a watch may pass without a byte (bookmarks come about once a minute); all in seconds.
+    ``in_flight`` bounds the writes under way.
+    """
+
+    def __init__(
+        self,
+        cluster: Cluster,
+        *,
+        user_agent: str,
+        deadline: float = 30.0,
+        list_deadline: float = 120.0,
+        quiet: float = 90.0,
+        in_flight: int = 32,
+        guard: Guard | None = None,
+        telemetry: Telemetry | None = None,
+        rng: random.Random | None = None,
+    ) -> None:
+        self._transport = Transport(cluster, user_agent=user_agent, telemetry=telemetry)
+        self._deadline = deadline
+        self._list_deadline = list_deadline
+        self._quiet = quiet
+        self._writes = asyncio.Semaphore(in_flight)
+        self._guard = guard
+        self._random = rng or random.Random()  # noqa: S311 - spreads load, guards nothing
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.close()
+
+    async def close(self) -> None:
+        """Close all connections, after calls and watches have ended or were cancelled."""
+        await self._transport.close()
+
+    async def get(self, kind: Kind, namespace: str, name: str) -> Object | None:
+        answer = await self._read("get", kind, path_of(kind, namespace, name))
+        if answer.code == 404 and _names_an_object(answer):
+            return None
+        return _object(answer)
+
+    async def list(
+        self, kind: Kind, namespace: str | None = None, *, labels: str = "", fields: str = ""
+    ) -> Listing:
+        try:
+            async with asyncio.timeout(self._list_deadline):
+                for _ in range(_LIST_RESTARTS):
+                    items: list[Object] = []
+                    try:
+                        async for page in self.pages(kind, namespace, labels=labels, fields=fields):
+                            items += page.items
+                        return page._replace(items=items)
+                    except ApiError as error:
+                        # The continue token expired: later pages would belong to another list.
+                        if error.code != 410:
+                            raise
+        except TimeoutError:
+            raise Unreachable(f"list {kind.resource}: not done in time") from None
+        raise ApiError(410, "Expired", f"list {kind.resource}: its pages expire before the last")
+
+    async def pages(
+        self, kind: Kind, namespace: str | None = None, *, labels: str = "", fields: str = ""
+    ) -> AsyncGenerator[Listing, None]:
+        path = path_of(kind, namespace)
+        query = _selectors(labels, fields) | {"limit": str(PAGE)}
+        while True:
+            page = _object(await self._read("list", kind, path, query))
+            items = page.get("items") or []
+            for item in items:
+                # Lists of built-in kinds leave these out of their items.
+                item.setdefault("apiVersion", kind.api_version)
+                item.setdefault("kind", kind.kind)
+            yield Listing(items, page["metadata"].get("resourceVersion", ""))
+            if not (more := page["metadata"].get("continue")):
+                return
+            query["continue"] = more
+
+    async def watch(
+        self,
+        kind: Kind,
+        namespace: str | None = None,
+        *,
+        labels: str = "",
+        fields: str = "",
+        resource_version: str = "",
+        initial_events: bool = False,
+    ) -> AsyncGenerator[WatchEvent, None]:
+        """As Api.watch; a silence longer than ``quiet`` raises Unreachable."""
+        seconds = self._random.randint(*WATCH_SECONDS)
+        query = _selectors(labels, fields) | {
+            "watch": "true",
+            "allowWatchBookmarks": "true",
+            "timeoutSeconds": str(seconds),
+        }
+        if resource_version:
+            query["resourceVersion"] = resource_version
+        if initial_events:
+            query |= {"sendInitialEvents": "true", "resourceVersionMatch": "NotOlderThan"}
+        call = Call("watch", kind.resource, "GET", path_of(kind, namespace), tuple(query.items()))
+        stream = self._transport.stream(call, seconds=seconds + 10.0, quiet=self._quiet)
+        async with stream as (answer, chunks):
+            if answer.code >= 300:
+                raise error_of(answer)
+            async for line in frames(chunks):
+                if event := _event(line):
+                    yield event
+
+    async def apply(
+        self,
+        kind: Kind,
+        body: Object,
+        *,
+        manager: str,
+        force: bool = True,
+        dry_run: bool = False,
+        subresource: str = "",
+    ) -> Object:
+        query = {"fieldManager": manager, "force": "true" if force else "false"}
+        if dry_run:
+            query["dryRun"] = "All"
+        path = _own_path(kind, body, subresource)
+        call = Call("apply", kind.resource, "PATCH", path, tuple(query.items()), _encode(body))
+        return await self._write(call._replace(content_type=_APPLY_PATCH), guarded=not dry_run)
+
+    async def create(self, kind: Kind, body: Object) -> Object:
+        path = path_of(kind, body["metadata"].get("namespace"))
+        return await self._write(Call("create", kind.resource, "POST", path, body=_encode(body)))
+
+    async def replace(self, kind: Kind, body: Object, *, subresource: str = "") -> Object:
+        path = _own_path(kind, body, subresource)
+        return await self._write(Call("update", kind.resource, "PUT", path, body=_encode(body)))
+
+    async def patch(
+        self,
+        kind: Kind,
+        namespace: str,
+        name: str,
+        patch: Any,
+        *,
+        content_type: str,
+        subresource: str = "",
+    ) -> Object:
+        path = path_of(kind, namespace, name, subresource)
+        call = Call("patch", kind.resource, "PATCH", path, body=_encode(patch))
+        return await self._write(call._replace(content_type=content_type))
+
+    async def delete(
+        self, kind: Kind, namespace: str, name: str, *, uid: str, resource_version: str = ""
+    ) -> None:
+        """As Api.delete; 404 where there is none (any more)."""
+        preconditions = {"uid": uid}
+        if resource_version:
+            preconditions["resourceVersion"] = resource_version
+        options = {
+            "apiVersion": "v1",
+            "kind": "DeleteOptions",
+            "propagationPolicy": "Background",
+            "preconditions": preconditions,
+        }
+        path = path_of(kind, namespace, name)
+        await self._write(Call("delete", kind.resource, "DELETE", path, body=_encode(options)))
+
+    async def version(self) -> str:
+        """The API server's version, ``v1.36.2``."""
+        answer = await self._read("get", _VERSION, "/version")
+        return str(_object(answer).get("gitVersion", ""))
+
+    async def served(self, kind: Kind) -> bool:
+        """Does the API server know this kind, in this version?"""
+        answer = await self._read("get", kind, _root(kind))
+        if answer.code == 404:
+            return False
+        return any(each["name"] == kind.plural for each in _object(answer).get("resources") or ())
+
+    async def can(
+        self,
+        verb: str,
+        kind: Kind,
+        namespace: str | None = None,
+        *,
+        subresource: str = "",
+        name: str = "",
+    ) -> bool:
+        """May we do this (in all namespaces where that is None)? A SelfSubjectAccessReview."""
+        attributes = {
+            "verb": verb,
+            "group": kind.group,
+            "version": kind.version,
+            "resource": kind.plural,
+            "subresource": subresource,
+            "namespace": namespace or "",
+            "name": name,
+        }
+        body = {
+            "apiVersion": _REVIEW.api_version,
+            "kind": _REVIEW.kind,
+            "spec": {"resourceAttributes": attributes},
+        }
+        path = path_of(_REVIEW, None)
+        call = Call("create", _REVIEW.resource, "POST", path, body=_encode(body))
+        review = await self._write(call, guarded=False)  # it changes nothing
+        return bool(review["status"].get("allowed"))
+
+    async def _read(
+        self, verb: str, kind: Kind, path: str, query: Mapping[str, str] | None = None
+    ) -> Answer:
+        call = Call(verb, kind.resource, "GET", path, tuple((query or {}).items()))
+        return await self._transport.send(call, self._deadline)
+
+    async def _write(self, call: Call, *, guarded: bool = True) -> Object:
+        async with self._writes:
+            seconds = self._deadline
+            # Asked here and no earlier: the wait for a place may have outlasted the lease.
+            if guarded and self._guard and (left := self._guard()) is not None:
+                if left <= 0:
+                    raise NotLeader(f"{call}: not sent, the lease is about to run out")
+                seconds = min(seconds, left)
+            return _object(await self._transport.send(call, seconds))
+
+
+_VERSION = Kind("", "v1", "Version", "version", namespaced=False)
+_REVIEW = Kind(
+    "authorization.k8s.io",
+    "v1",
+    "SelfSubjectAccessReview",
+    "selfsubjectaccessreviews",
+    namespaced=False,
+)
+
+
+def path_of(kind: Kind, namespace: str | None, name: str = "", subresource: str = "") -> str:
+    """The quoted path of a collection or object. No namespace: that of all namespaces."""
+    parts = ["namespaces", namespace] if namespace and kind.namespaced else []
+    parts += [part for part in (kind.plural, name, subresource) if part]
+    return "/".join((_root(kind), *(quote(part, safe="") for part in parts)))
+
+
+def _root(kind: Kind) -> str:
+    return f"/apis/{kind.api_version}" if kind.group else f"/api/{kind.version}"
+
+
+def _own_path(kind: Kind, body: Object, subresource: str) -> str:
+    metadata = body["metadata"]
+    return path_of(kind, metadata.get("namespace"), metadata["name"], subresource)
+
+
+def _selectors(labels: str, fields: str) -> dict[str, str]:
+    selectors = {"labelSelector": labels, "fieldSelector": fields}
+    return {name: value for name, value in selectors.items() if value}
+
+
+def _encode(body: Any) -> bytes:
+    return msgspec.json.encode(body)
+
+
+def _object(answer: Answer) -> Object:
+    if answer.code >= 300:
+        raise error_of(answer)
+    decoded = answer.json()
+    if not isinstance(decoded, dict):
+        raise Unreachable("the answer is no object: is something between us?")
+    return decoded
+
+
+def _names_an_object(answer: Answer) -> bool:
+    """Is this 404 about the object? One about a resource that is not served names none."""
+    try:
+        status = answer.json()
+    except Unreachable:
+        return False
+    return isinstance(status, dict) and bool((status.get("details") or {}).get("name"))
+
+
+def _event(line: bytes) -> WatchEvent | None:
+    """A frame; None for a type that is not known (yet). A Status is raised as ApiError."""
+    frame = Answer(200, {}, line).json()
+    if frame.get("kind") == "Status":
+        raise error_of_status(frame)
+    if frame.get("type") == "ERROR":
+        raise error_of_status(frame.get("object") or {})
+    if frame.get("type") not in _EVENTS or not isinstance(frame.get("object"), dict):
+        return None
+    return WatchEvent(frame["type"], frame["object"])

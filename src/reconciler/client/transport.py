@@ -1,0 +1,353 @@
+"""Requests to one API server: deadlines, TLS that follows its files, one way to fail.
+
+Every request ends: with an Answer, or with Unreachable. Nothing here waits without a limit,
+follows a redirect, reads proxy settings of the environment, or shows a header or a token.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import re
+import ssl
+import tempfile
+import time
+from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterator, Mapping
+from functools import lru_cache
+from pathlib import Path
+from typing import Any, NamedTuple
+from urllib.parse import quote, urlencode
+
+import aiohttp
+import msgspec
+import structlog
+import yarl
+from multidict import CIMultiDict
+
+from reconciler.client.api import ApiError, Unreachable
+from reconciler.client.credentials import ConfigurationError, Proof
+from reconciler.client.kubeconfig import Cluster, Pem
+
+FRAME_LIMIT = 16 * 1024 * 1024
+"""Bytes of one watch frame; etcd holds no object above 1.5 MB, so more is no frame."""
+
+Telemetry = Callable[[str, str, int, float], None]
+"""Told of each request: verb, resource, HTTP status (0: no answer), seconds to the answer."""
+
+_CONNECT_SECONDS = 10.0
+_MESSAGE_LIMIT = 1024
+
+log = structlog.stdlib.get_logger(__name__)
+
+
+class Call(NamedTuple):
+    """One request. ``verb`` and ``resource`` are for telemetry; ``path`` is quoted already."""
+
+    verb: str
+    resource: str
+    method: str
+    path: str
+    query: tuple[tuple[str, str], ...] = ()
+    body: bytes | None = None
+    content_type: str = "application/json"
+
+    def __str__(self) -> str:
+        return f"{self.method} {self.path}"
+
+
+class Answer(NamedTuple):
+    """What the server said, whatever it was."""
+
+    code: int
+    headers: Mapping[str, str]
+    body: bytes
+
+    def json(self) -> Any:
+        """The decoded body; a proxy's page with a good status is no answer of the API server."""
+        try:
+            return msgspec.json.decode(self.body)
+        except (msgspec.DecodeError, UnicodeDecodeError):
+            raise Unreachable("the answer is no JSON: is something between us?") from None
+
+
+class Transport:
+    """Connections to one cluster; requests and watches do not wait for one another's."""
+
+    def __init__(
+        self,
+        cluster: Cluster,
+        *,
+        user_agent: str,
+        telemetry: Telemetry | None = None,
+        connections: int = 64,
+    ) -> None:
+        self._cluster = cluster
+        self._telemetry = telemetry or (lambda *_: None)
+        self._headers = [
+            ("Accept", "application/json"),
+            ("User-Agent", user_agent),
+            *cluster.impersonation,
+        ]
+        self._credentials = cluster.credentials()
+        self._tls = Tls(cluster)
+        self._connections = {"request": connections, "watch": 0}
+        self._sessions: dict[str, aiohttp.ClientSession] = {}
+
+    async def close(self) -> None:
+        """Close all connections, after what uses them has ended."""
+        sessions, self._sessions = self._sessions, {}
+        for session in sessions.values():
+            await session.close()
+
+    async def send(self, call: Call, seconds: float) -> Answer:
+        """The answer, whatever its code, within ``seconds`` in all; raises Unreachable."""
+        limits = aiohttp.ClientTimeout(total=None, sock_connect=_CONNECT_SECONDS)
+        with _unreachable(call):
+            async with (
+                asyncio.timeout(seconds),
+                self._open("request", call, limits) as (response, proof),
+            ):
+                body = await response.read()
+                for warning in response.headers.getall("Warning", ()):
+                    log.debug("warning", call=str(call), text=_shown(warning, proof))
+                if response.status >= 300:
+                    body = _redacted(body, proof)
+                return Answer(response.status, response.headers, body)
+
+    @contextlib.asynccontextmanager
+    async def stream(
+        self, call: Call, *, seconds: float, quiet: float
+    ) -> AsyncIterator[tuple[Answer, AsyncIterator[bytes]]]:
+        """An answer in chunks: for ``seconds`` in all, and ``quiet`` ones without a byte.
+
+        The Answer's body is empty where the code is good; raises Unreachable, also while reading.
+        """
+        limits = aiohttp.ClientTimeout(
+            total=seconds, sock_connect=_CONNECT_SECONDS, sock_read=quiet
+        )
+        with _unreachable(call):
+            async with self._open("watch", call, limits) as (response, proof):
+                good = response.status < 300
+                body = b"" if good else _redacted(await response.read(), proof)
+                yield Answer(response.status, response.headers, body), response.content.iter_any()
+
+    @contextlib.asynccontextmanager
+    async def _open(
+        self, purpose: str, call: Call, limits: aiohttp.ClientTimeout
+    ) -> AsyncIterator[tuple[aiohttp.ClientResponse, Proof]]:
+        """Send; at a 401 once more, if there are fresher credentials."""
+        proof = await self._credentials.proof()
+        response = await self._request(purpose, call, limits, proof)
+        try:
+            if response.status == 401:
+                self._credentials.reject(proof)
+                fresh = await self._credentials.proof()
+                if fresh != proof:
+                    response.close()
+                    proof = fresh
+                    response = await self._request(purpose, call, limits, proof)
+            yield response, proof
+        finally:
+            # A body that was read to its end gave its connection back already.
+            response.close()
+
+    async def _request(
+        self, purpose: str, call: Call, limits: aiohttp.ClientTimeout, proof: Proof
+    ) -> aiohttp.ClientResponse:
+        started, code = time.monotonic(), 0
+        try:
+            response = await self._send(purpose, call, limits, proof)
+            code = response.status
+            return response
+        finally:
+            self._telemetry(call.verb, call.resource, code, time.monotonic() - started)
+
+    async def _send(
+        self, purpose: str, call: Call, limits: aiohttp.ClientTimeout, proof: Proof
+    ) -> aiohttp.ClientResponse:
+        headers = CIMultiDict(self._headers)
+        if proof.authorization:
+            headers["Authorization"] = proof.authorization
+        if call.body is not None:
+            headers["Content-Type"] = call.content_type
+        return await self._session(purpose).request(
+            call.method,
+            yarl.URL(self._cluster.server + call.path + _query(call.query), encoded=True),
+            data=call.body,
+            headers=headers,
+            timeout=limits,
+            allow_redirects=False,
+            ssl=self._tls.context(proof),
+            server_hostname=self._cluster.tls_server_name or None,
+            proxy=self._cluster.proxy_url or None,
+        )
+
+    def _session(self, purpose: str) -> aiohttp.ClientSession:
+        if purpose not in self._sessions:
+            self._sessions[purpose] = aiohttp.ClientSession(
+                connector=aiohttp.TCPConnector(
+                    limit=self._connections[purpose], keepalive_timeout=30.0
+                ),
+                cookie_jar=aiohttp.DummyCookieJar(),
+                trust_env=False,
+            )
+        return self._sessions[purpose]
+
+
+class Tls:
+    """The SSL context, made anew when a file that it came from, or the certificate, changes."""
+
+    def __init__(self, cluster: Cluster) -> None:
+        self._cluster = cluster
+        self._made_from: object = None
+        self._context: ssl.SSLContext | None = None
+
+    def context(self, proof: Proof) -> ssl.SSLContext | bool:
+        """For the next request. A new file that is empty or broken leaves the old one in use."""
+        cluster = self._cluster
+        if not cluster.server.startswith("https:"):
+            return True
+        files = tuple(map(_identity, (cluster.ca, cluster.certificate, cluster.key)))
+        if (made_from := (files, proof.certificate, proof.key)) != self._made_from:
+            try:
+                self._context = self._make(proof)
+            except (OSError, ValueError) as error:
+                if self._context is None:
+                    text = getattr(error, "strerror", None) or str(error)
+                    raise ConfigurationError(f"TLS to {cluster.server}: {text}") from None
+                log.warning("certificate files are broken, the old ones stay in use")
+            self._made_from = made_from
+        return self._context or True
+
+    def _make(self, proof: Proof) -> ssl.SSLContext:
+        authority = _content(self._cluster.ca)
+        if self._cluster.ca is not None and b"BEGIN CERTIFICATE" not in authority:
+            # With an empty text the ssl module would trust the system's authorities instead.
+            raise ValueError("the certificate authority holds no certificate")
+        context = ssl.create_default_context(cadata=authority.decode("ascii", "ignore") or None)
+        # Python 3.13 asks for extensions that many clusters' own authorities do not have.
+        context.verify_flags &= ~ssl.VERIFY_X509_STRICT
+        if not self._cluster.verify:
+            context.check_hostname = False
+            context.verify_mode = ssl.CERT_NONE
+        certificate = proof.certificate or _content(self._cluster.certificate)
+        if certificate:
+            # The ssl module takes files only: one that only we can read, and only for now.
+            with tempfile.NamedTemporaryFile() as file:
+                file.write(certificate + b"\n" + (proof.key or _content(self._cluster.key)))
+                file.flush()
+                context.load_cert_chain(file.name)
+        return context
+
+
+@lru_cache(64)
+def _query(query: tuple[tuple[str, str], ...]) -> str:
+    """As it follows a path; writes ask the same few again and again."""
+    return f"?{urlencode(query, quote_via=quote)}" if query else ""
+
+
+def _identity(pem: Pem) -> object:
+    """What changes when a file is written or, as in a mounted volume, swapped."""
+    if not isinstance(pem, Path):
+        return None
+    try:
+        status = pem.stat()
+    except OSError:
+        return None
+    return status.st_mtime_ns, status.st_ino, status.st_size
+
+
+def _content(pem: Pem) -> bytes:
+    return pem.read_bytes() if isinstance(pem, Path) else pem or b""
+
+
+@contextlib.contextmanager
+def _unreachable(call: Call) -> Iterator[None]:
+    """All ways in which there is no answer, as one; the words are chosen, not passed on."""
+    try:
+        yield
+    except aiohttp.ClientConnectorError as error:
+        raise Unreachable(f"{call}: {error.os_error or type(error).__name__}") from None
+    except aiohttp.ClientConnectorCertificateError as error:
+        raise Unreachable(f"{call}: {error.certificate_error}") from None
+    except TimeoutError:
+        raise Unreachable(f"{call}: no answer in time") from None
+    except (aiohttp.ClientError, OSError, ValueError) as error:
+        # Its text is not shown: it may hold a proxy's address with its password, or a header.
+        raise Unreachable(f"{call}: {type(error).__name__}") from None
+    except ConfigurationError as error:
+        raise Unreachable(f"{call}: {error}") from None
+
+
+def _redacted(body: bytes, proof: Proof) -> bytes:
+    """Should a server or a proxy echo our credentials, they end here."""
+    secret = proof.authorization.rpartition(" ")[2].encode()
+    return body.replace(secret, b"[redacted]") if secret else body
+
+
+def _shown(text: str, proof: Proof) -> str:
+    return _redacted(text.encode(), proof).decode()
+
+
+def error_of(answer: Answer) -> ApiError:
+    """An answer that is no success, as ApiError; the body may be a Status, a text or a page."""
+    status = _decoded(answer.body)
+    if status.get("kind") == "Status":
+        error = error_of_status(status, answer.code)
+    else:
+        text = re.sub(r"<[^>]*>", " ", answer.body[:65536].decode("utf-8", "replace"))
+        error = ApiError(answer.code, message=_short(text))
+    header = answer.headers.get("Retry-After", "")
+    if error.retry_after is None and header.isdecimal():
+        error.retry_after = float(header)
+    return error
+
+
+def error_of_status(status: Mapping[str, Any], code: int = 0) -> ApiError:
+    """A Status object as ApiError; ``code`` where it names none."""
+    details = status.get("details") or {}
+    seconds = details.get("retryAfterSeconds")
+    return ApiError(
+        code=int(status.get("code") or code or 500),
+        reason=str(status.get("reason") or ""),
+        message=_short(str(status.get("message") or "")),
+        retry_after=float(seconds) if seconds else None,
+        causes=details.get("causes") or (),
+    )
+
+
+def _short(text: str) -> str:
+    words = " ".join(text.split())
+    return words if len(words) <= _MESSAGE_LIMIT else words[: _MESSAGE_LIMIT - 1] + "…"
+
+
+async def frames(chunks: AsyncIterable[bytes], limit: int = FRAME_LIMIT) -> AsyncIterator[bytes]:
+    """The lines of a watch, however they were cut into chunks; empty ones are left out.
+
+    A tail without a line end is a frame that was cut off, and dropped: the watch resumes before
+    it. Only a lone Status is let through that way: some servers send it so instead of a watch.
+    """
+    parts: list[bytes] = []
+    size = 0
+    async for chunk in chunks:
+        first, *rest = chunk.split(b"\n")
+        parts.append(first)
+        size += len(first)
+        if size > limit:
+            raise Unreachable(f"a watch frame above {limit} bytes")
+        for following in rest:
+            if line := b"".join(parts).strip():
+                yield line
+            parts, size = [following], len(following)
+    tail = b"".join(parts).strip()
+    if _decoded(tail).get("kind") == "Status":
+        yield tail
+
+
+def _decoded(text: bytes) -> dict[str, Any]:
+    """A JSON object; an empty one where the text is none."""
+    try:
+        value = msgspec.json.decode(text)
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        return {}
+    return value if isinstance(value, dict) else {}

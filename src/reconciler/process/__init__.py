@@ -1,0 +1,1 @@
+"""One operator process: start and stop, lease, endpoints, logs, metrics, Events."""

@@ -1,0 +1,369 @@
+"""One writer: Lease election, and the guard that keeps a leader from writing too late.
+
+The rule kept here: a write is sent only while no other replica can hold the lease. Another
+replica takes over no sooner than a whole lease duration after it saw the last renewal, and
+it cannot have seen that before we began it; so the time that counts is the *start* of our
+last acknowledged renewal, on our own clock. Times inside the Lease are never compared:
+clocks of machines differ. Every write of the Lease is a compare-and-swap on its resource
+version. A lease that was lost is never taken back and never released: the process exits,
+and what stands in the Lease by then belongs to somebody else.
+
+Sources: the algorithm of client-go's tools/leaderelection, without its release of a lease
+that was read to be another's; KEP-589 and coordination.k8s.io/v1 for the record.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import math
+import os
+import random
+import socket
+import time
+import uuid
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any, TypeVar
+
+import structlog
+
+from contract.model import Kind, Object
+from reconciler.client.api import Api, ApiError, NotLeader, Unreachable
+
+LEASE = Kind("coordination.k8s.io", "v1", "Lease", "leases")
+
+T = TypeVar("T")
+
+_log = structlog.stdlib.get_logger(__name__)
+_NEVER = -math.inf
+
+
+@dataclass(frozen=True, slots=True)
+class Timing:
+    """The four times of an election, in seconds; ValueError where they contradict each other.
+
+    ``lease`` is how long others wait for a silent leader, ``renew`` how long a leader goes on
+    without a successful renewal, ``retry`` the pause between tries. A waiting replica adds up
+    to ``retry * jitter`` to its pause, so that replicas do not poll in step.
+    """
+
+    lease: float = 15.0
+    renew: float = 10.0
+    retry: float = 2.0
+    jitter: float = 1.2
+
+    def __post_init__(self) -> None:
+        if self.lease < 1:
+            raise ValueError("lease duration must be at least 1 s: the Lease holds whole seconds")
+        if self.retry <= 0 or self.jitter < 1:
+            raise ValueError("retry period must be positive and its jitter factor at least 1")
+        if self.lease <= self.renew:
+            raise ValueError(f"lease duration {self.lease} s must exceed the {self.renew} s renew")
+        if self.renew <= self.retry * self.jitter:
+            raise ValueError(
+                f"renew deadline {self.renew} s must exceed retry period x jitter "
+                f"({self.retry * self.jitter:g} s)"
+            )
+
+    @property
+    def request(self) -> float:
+        """Deadline of one request: two fit into the renew deadline, so one may hang."""
+        return self.renew / 2
+
+    @property
+    def margin(self) -> float:
+        """How long before the end of the lease the last write must have ended."""
+        return (self.lease - self.renew) / 5
+
+    @property
+    def heartbeat(self) -> float:
+        """Age of the main loop's heartbeat from which on the lease is not renewed any more."""
+        return self.renew / 2
+
+
+def boot_clock() -> float:
+    """Seconds that never jump and, where the system has such a clock, go on during suspend.
+
+    A leader that slept with its machine must find its lease old when it wakes.
+    """
+    return time.clock_gettime(getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC))
+
+
+def new_identity() -> str:
+    """The pod's (or host's) name and a random part.
+
+    A restarted container has its old name, and must not take the lease for its own.
+    """
+    return f"{os.environ.get('POD_NAME') or socket.gethostname()}_{uuid.uuid4()}"
+
+
+class _Lost(Exception):
+    """The lease is another's, or nobody's: stop at once."""
+
+
+class Elector:
+    """One candidate for one Lease: campaigns, then renews until stopped or lost.
+
+    Runs in one loop; ``guard`` and the properties may be read from any thread. ``alive``
+    says whether the work that the lease protects is alive: while it is not, the lease is
+    neither taken nor renewed. ``on_started`` is called once, ``on_lost`` at most once and
+    only after it, with the reason; both in the elector's loop, and neither may block.
+    """
+
+    def __init__(
+        self,
+        namespace: str,
+        name: str,
+        *,
+        identity: str | None = None,
+        timing: Timing | None = None,
+        on_started: Callable[[], None] = lambda: None,
+        on_lost: Callable[[str], None] = lambda _reason: None,
+        alive: Callable[[], bool] = lambda: True,
+        clock: Callable[[], float] = boot_clock,
+        now: Callable[[], datetime] = lambda: datetime.now(UTC),
+    ) -> None:
+        self.namespace = namespace
+        self.name = name
+        self.identity = identity or new_identity()
+        self.timing = timing or Timing()
+        self._on_started = on_started
+        self._on_lost = on_lost
+        self._alive = alive
+        self._clock = clock
+        self._now = now
+        self._stopping = asyncio.Event()
+        self._leading = False
+        self._renewed = _NEVER  # start of the last acknowledged renewal; the guard's one float
+        self._lease: Object | None = None  # as last read or written; None: to be created
+        self._record: dict[str, Any] = {}  # its spec, kept also when the Lease is deleted
+        self._observed = _NEVER  # when the record was last seen to change
+        self._term = 0  # leaseTransitions of the record that we wrote
+        self._fresh = False  # whether _lease can be written over without reading it again
+        self._said = ""  # the last holder or trouble that was logged
+
+    # Readable from any thread.
+
+    def guard(self) -> float:
+        """Seconds within which a write that is sent now must have ended; NotLeader if none.
+
+        Nothing new is sent after the renew deadline, though the lease lasts longer: the rest
+        is for what is already on its way.
+        """
+        age = self._clock() - self._renewed
+        if age >= self.timing.renew:
+            raise NotLeader(
+                f"Lease {self.namespace}/{self.name} is not held"
+                if age == math.inf
+                else f"Lease {self.namespace}/{self.name} was last renewed {age:.1f} s ago"
+            )
+        return self.timing.lease - self.timing.margin - age
+
+    @property
+    def is_leader(self) -> bool:
+        """Whether ``guard`` would let a write pass now."""
+        return self._clock() - self._renewed < self.timing.renew
+
+    @property
+    def holder(self) -> str:
+        """Who held the Lease when it was last seen; empty for nobody, or not seen yet."""
+        return self._record.get("holderIdentity") or ""
+
+    @property
+    def transitions(self) -> int:
+        """How often the Lease changed hands, as last seen."""
+        return self._record.get("leaseTransitions") or 0
+
+    # In the elector's loop.
+
+    def stop(self) -> None:
+        """Ask ``run`` to release the lease and return. Call it when all guarded work has ended."""
+        self._stopping.set()
+
+    async def run(self, api: Api) -> str:
+        """Campaign, lead, and return: why the lease was lost, or "" after ``stop``.
+
+        ``api`` must not be guarded by this elector. After a return the elector is used up.
+        """
+        try:
+            if await self._campaign(api):
+                _log.info("leading", lease=self.name, identity=self.identity)
+                self._on_started()
+                await self._renew(api)
+                self._renewed = _NEVER
+                await self._release(api)
+        except _Lost as lost:
+            self._renewed = _NEVER  # before anybody is told
+            _log.error("lease lost", lease=self.name, reason=str(lost), holder=self.holder)
+            self._on_lost(str(lost))
+            return str(lost)
+        finally:
+            self._leading, self._renewed = False, _NEVER
+        return ""
+
+    async def _campaign(self, api: Api) -> bool:
+        """Try until the lease is ours (True) or ``stop`` was called (False)."""
+        retry, jitter = self.timing.retry, self.timing.jitter
+        while not self._stopping.is_set():
+            if self._alive() and await self._attempt(api):
+                self._leading = True
+                return True
+            await self._pause(retry + random.random() * retry * jitter)  # noqa: S311
+        return False
+
+    async def _renew(self, api: Api) -> None:
+        """Renew until ``stop``; raises _Lost when the deadline passes or another holds the lease.
+
+        The pause counts from the start of the last try: after a slow one none is left to waste.
+        """
+        due = self._clock() + self.timing.retry
+        while True:
+            await self._pause(min(due - self._clock(), self._left()))
+            if self._left() <= 0:
+                why = "" if self._alive() else ": the main loop does not answer"
+                raise _Lost(f"not renewed for {self.timing.renew:g} s{why}")
+            if self._stopping.is_set():
+                return
+            due = self._clock() + self.timing.retry
+            if self._alive():
+                await self._attempt(api)
+
+    async def _release(self, api: Api) -> None:
+        """Empty the Lease if, read again, it is still the one that we took.
+
+        What we remember does not count: in the meantime another may have taken it, and to
+        empty it then would let a third lead beside the second.
+        """
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(self.timing.request):
+                while True:
+                    try:
+                        lease = await api.get(LEASE, self.namespace, self.name)
+                        if lease is None or not self._ours(lease.get("spec") or {}):
+                            _log.warning("lease not released: it is not ours any more")
+                            return
+                        body = self._body(lease, holder="", seconds=1)
+                        self._observe(await api.replace(LEASE, body))
+                        _log.info("lease released", lease=self.name)
+                        return
+                    except (ApiError, Unreachable) as error:
+                        self._complain(error)
+                        if not (isinstance(error, ApiError) and error.code == 409):
+                            await asyncio.sleep(self.timing.retry / 4)
+
+    async def _attempt(self, api: Api) -> bool:
+        """Try once to write ourselves into the Lease; whether the answer said yes.
+
+        A conflict is looked into at once: it may be our own write whose answer was lost, an
+        edit by hand, or another leader, and the last must not wait for the next try.
+        """
+        try:
+            try:
+                return await self._write(api)
+            except ApiError as error:
+                if error.code not in (404, 409) or not self._leading:
+                    raise
+                return await self._write(api)
+        except (ApiError, Unreachable) as error:
+            self._complain(error)
+            return False
+
+    async def _write(self, api: Api) -> bool:
+        if not self._fresh:
+            lease = await self._call(api.get(LEASE, self.namespace, self.name))
+            self._observe(lease)
+            if self._leading and lease is not None and not self._ours(self._record):
+                raise _Lost(f"taken by {self.holder}" if self.holder else "emptied by hand")
+            # Also where the Lease is gone: its holder does not know yet, and still writes.
+            if not self._leading and self._held_by_another():
+                if self._said != self.holder:
+                    self._said = self.holder
+                    _log.info("waiting for the lease", lease=self.name, holder=self.holder)
+                return False
+        start = self._clock()
+        self._fresh = False  # until an answer says what became of this write
+        body = self._body(self._lease, holder=self.identity, seconds=math.ceil(self.timing.lease))
+        write = api.create if self._lease is None else api.replace
+        self._observe(await self._call(write(LEASE, body)))
+        self._fresh, self._said = True, ""
+        self._term, self._renewed = self.transitions, start
+        return True
+
+    async def _call(self, request: Awaitable[T]) -> T:
+        """The answer within the deadline of a Lease request; a missed one is Unreachable."""
+        limit = self.timing.request
+        try:
+            async with asyncio.timeout(min(limit, self._left()) if self._leading else limit):
+                return await request
+        except TimeoutError:
+            raise Unreachable(f"no answer to a Lease request in {limit:g} s") from None
+
+    def _observe(self, lease: Object | None) -> None:
+        """Take note of the Lease; the waiting time starts again whenever its record changed."""
+        self._lease = lease
+        record = (lease or {}).get("spec") or {}
+        if lease is not None and record != self._record:
+            self._record, self._observed = record, self._clock()
+
+    def _held_by_another(self) -> bool:
+        seconds = self._record.get("leaseDurationSeconds") or self.timing.lease
+        taken = self.holder not in ("", self.identity)
+        return taken and self._clock() < self._observed + seconds
+
+    def _ours(self, record: dict[str, Any]) -> bool:
+        """Is this the term that we won? One with our name and another number is not."""
+        return (
+            record.get("holderIdentity") == self.identity
+            and (record.get("leaseTransitions") or 0) == self._term
+        )
+
+    def _body(self, lease: Object | None, *, holder: str, seconds: int) -> Object:
+        """The Lease to write: ``lease`` with a new record, or a first one."""
+        now = self._now().astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+        old = (lease or {}).get("spec") or self._record
+        spec = {**old, "holderIdentity": holder, "leaseDurationSeconds": seconds, "renewTime": now}
+        if holder and holder != (old.get("holderIdentity") or ""):
+            spec["acquireTime"] = now
+            spec["leaseTransitions"] = (old.get("leaseTransitions") or 0) + 1 if old else 0
+        metadata = lease["metadata"] if lease else {"namespace": self.namespace, "name": self.name}
+        return {
+            "apiVersion": LEASE.api_version,
+            "kind": LEASE.kind,
+            "metadata": metadata,
+            "spec": spec,
+        }
+
+    def _left(self) -> float:
+        """Seconds to the renew deadline."""
+        return self._renewed + self.timing.renew - self._clock()
+
+    async def _pause(self, seconds: float) -> None:
+        """Wait, but not longer than until ``stop``."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await self._stopping.wait()
+
+    def _complain(self, error: ApiError | Unreachable) -> None:
+        """Log a failure once, not at every try; with the way out where it is known."""
+        if isinstance(error, ApiError) and error.code == 409:
+            return  # somebody else was first: ordinary
+        kind = str(error.code) if isinstance(error, ApiError) else "unreachable"
+        if kind == self._said:
+            return
+        self._said = kind
+        fix = ""
+        if kind == "403":
+            fix = (
+                "allow get, create and update on leases.coordination.k8s.io in namespace "
+                f"{self.namespace}; see: kubectl auth can-i update leases -n {self.namespace}"
+            )
+        elif kind == "404":
+            fix = f"create the namespace: kubectl create namespace {self.namespace}"
+        _log.error(
+            "lease request failed; trying again",
+            lease=f"{self.namespace}/{self.name}",
+            error=str(error),
+            **({"fix": fix} if fix else {}),
+        )
