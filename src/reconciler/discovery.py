@@ -1,0 +1,142 @@
+"""Which kinds the API server serves, known anew when a CustomResourceDefinition comes or goes.
+
+The rule kept here: unknown is not absent. Before the first discovery has worked, nothing is known
+of any kind. A group whose discovery fails (an aggregated API server that is down) stays as it was
+last known, and is asked about once a minute until its discovery works. A discovery that fails as
+a whole changes nothing at all. So a kind is absent only if the server said so: it listed the
+group without the kind, or listed its groups without that group.
+
+CRDs and APIServices are watched by name only, and such a watch is silent when one that is there
+begins to be served: that takes a moment after it was made. So each change of theirs is followed
+by several discoveries.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import Callable
+from typing import Protocol
+
+import structlog
+
+from contract.model import Kind
+from reconciler.client.api import RETRY_AFTER_LIMIT, ApiError, Unreachable
+
+AFTER_A_CHANGE = (1.0, 4.0, 15.0)
+"""Seconds from a change to the first discovery, from that to the next, and so on. What changes
+within the first second is one change."""
+
+POLL_SECONDS = 60.0
+"""How often discovery is repeated where changes cannot be watched, or a group's failed."""
+
+BACKOFF_LIMIT = 60.0
+"""Seconds to the next try at most, while discovery fails as a whole."""
+
+log = structlog.stdlib.get_logger(__name__)
+
+
+class Served(Protocol):
+    """The result of one discovery."""
+
+    def serves(self, kind: Kind) -> bool | None:
+        """Is this version of the kind served? None where the discovery of its group failed."""
+
+
+class Discovers(Protocol):
+    """The part of the API that is used here."""
+
+    async def discover(self) -> Served:
+        """All kinds that the server serves. Raises ApiError or Unreachable."""
+
+
+class Discovered:
+    """What is known of the kinds that somebody asks about.
+
+    ``watched`` answers whether CRDs and APIServices are watched at the moment, with whoever
+    watches them calling ``refresh``. ``on_change`` is called after ``serves`` began to answer
+    otherwise for a kind that was asked about; callbacks must not raise.
+    """
+
+    def __init__(
+        self,
+        api: Discovers,
+        *,
+        watched: Callable[[], bool],
+        rng: random.Random | None = None,
+    ) -> None:
+        self.on_change: list[Callable[[], None]] = []
+        self._api = api
+        self._watched = watched
+        self._random = rng or random.Random()  # noqa: S311 - spreads load, guards nothing
+        self._latest: Served | None = None
+        self._known: dict[Kind, bool | None] = {}
+        self._wanted = asyncio.Event()
+        self._failures = 0
+
+    def serves(self, kind: Kind) -> bool | None:
+        """Is this version of the kind served? None: not known yet, so it is to be tried."""
+        if kind not in self._known:
+            self._known[kind] = self._latest.serves(kind) if self._latest else None
+        return self._known[kind]
+
+    def refresh(self) -> None:
+        """A CRD or an APIService came, changed or went: discover anew within a second."""
+        self._wanted.set()
+
+    async def run(self) -> None:
+        """Keep it up to date until cancelled."""
+        later: tuple[float, ...] = ()
+        while True:
+            pause = await self._discover()
+            if pause is None and later:
+                pause, *rest = later
+                later = tuple(rest)
+            if await self._changed_within(pause):
+                later = AFTER_A_CHANGE[1:]
+
+    async def _discover(self) -> float | None:
+        """One discovery: None if it worked, or the seconds to wait before the next."""
+        try:
+            self._latest = await self._api.discover()
+        except (ApiError, Unreachable) as error:
+            return self._failed(error)
+        self._failures = 0
+        before = dict(self._known)
+        for kind in before:
+            served = self._latest.serves(kind)
+            if served is not None:
+                self._known[kind] = served
+        if self._known != before:
+            for callback in self.on_change:
+                callback()
+        return None
+
+    def _failed(self, error: ApiError | Unreachable) -> float:
+        if not self._failures:
+            log.info("discovery failed; what was known stays", reason=str(error))
+        delay = min(2.0 ** min(self._failures, 32), BACKOFF_LIMIT) * self._random.uniform(0.5, 1.0)
+        self._failures += 1
+        asked = error.retry_after if isinstance(error, ApiError) else None
+        return max(delay, min(asked or 0.0, RETRY_AFTER_LIMIT))
+
+    async def _changed_within(self, seconds: float | None) -> bool:
+        """Wait for so long (None: until a poll is due), or for a change; was there one?"""
+        while True:
+            pause = POLL_SECONDS * self._random.uniform(0.8, 1.2) if seconds is None else seconds
+            try:
+                async with asyncio.timeout(pause):
+                    await self._wanted.wait()
+            except TimeoutError:
+                if seconds is None and self._watched() and not self._is_partial():
+                    continue
+                return False
+            await asyncio.sleep(AFTER_A_CHANGE[0])
+            self._wanted.clear()  # before the discovery: a change during it is the next one
+            return True
+
+    def _is_partial(self) -> bool:
+        """Did the latest discovery fail for the group of a kind that somebody asks about?"""
+        return any(
+            self._latest is None or self._latest.serves(kind) is None for kind in self._known
+        )
