@@ -303,3 +303,28 @@ def fields_v1(fields: Fields) -> Object:
         if path in parents:
             node["."] = {}
     return root
+
+
+def owners_of(entries: Iterable[Object], shape: Shape) -> dict[Manager, Owned]:
+    """Who owns what by the ``metadata.managedFields`` of an object: undoes ``managed_fields``."""
+    return {
+        Manager(entry["manager"], entry["operation"], entry.get("subresource", "")): Owned(
+            frozenset(_paths(entry["fieldsV1"], shape)), entry["time"], entry["apiVersion"]
+        )
+        for entry in entries
+    }
+
+
+def _paths(node: Object, shape: Shape, path: Path = ()) -> Iterator[Path]:
+    if path and (not node or "." in node):
+        yield path
+    for name, child in node.items():
+        form, _, text = name.partition(":")
+        if form == "f":
+            yield from _paths(child, shape.field(text), (*path, text))
+        elif form == "k":
+            key = json.loads(text)
+            item = Item(tuple((each, key[each]) for each in shape.keys))
+            yield from _paths(child, shape.item(), (*path, item))
+        elif form == "v":
+            yield from _paths(child, shape.item(), (*path, Item((("", json.loads(text)),))))

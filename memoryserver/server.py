@@ -8,12 +8,21 @@ scenarios against both. ``api.MemoryApi`` is the way in for whoever takes an ``A
 from __future__ import annotations
 
 import uuid
+from collections.abc import Iterable
 from typing import Any
 
 from contract.model import Kind, Object
 from contract.status import rfc3339
 from memoryserver import rules
-from memoryserver.apply import Fields, Manager, Owned, apply, managed_fields, update
+from memoryserver.apply import (
+    Fields,
+    Manager,
+    Owned,
+    apply,
+    managed_fields,
+    owners_of,
+    update,
+)
 from memoryserver.assigned import allocated, initial_status
 from memoryserver.defaults import normalised
 from memoryserver.journal import Entry
@@ -31,6 +40,18 @@ _SERVER_METADATA = frozenset(
 
 class Server(Storage):
     """The state behind any number of ``MemoryApi``; what it is made of, ``Storage`` says."""
+
+    # ---- a backup ------------------------------------------------------------------------------
+
+    def restore(self, objects: Iterable[tuple[Kind, Object]]) -> None:
+        """Hold objects just as a server stored them: no default, no event, the same version."""
+        for kind, obj in objects:
+            metadata = obj["metadata"]
+            owners = owners_of(metadata.get("managedFields") or (), self._shape(kind))
+            self._of(kind)[self._key(kind, obj)] = Stored(clone(obj), owners)
+            self.revision = max(self.revision, int(metadata["resourceVersion"]))
+            self._count = max(self._count, uuid.UUID(metadata["uid"]).int & 0xFFFF_FFFF)
+        self.compact()
 
     # ---- writing -------------------------------------------------------------------------------
 

@@ -7,11 +7,23 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from contract.model import Object
-from memoryserver.apply import Item, Manager, Owned, apply, fields_v1, leaves
+from crds.documents import crd_documents
+from gati.resources import API
+from memoryserver.apply import (
+    Item,
+    Manager,
+    Owned,
+    apply,
+    fields_v1,
+    leaves,
+    managed_fields,
+    owners_of,
+)
 from memoryserver.patches import clone, merge_patch
 from memoryserver.quantities import quantity
 from memoryserver.shapes import shape_of
 from world.kinds import DEPLOYMENT, WIDGET, WIDGET_CRD
+from world.stored import releases
 
 
 @pytest.mark.parametrize(
@@ -122,3 +134,16 @@ def test_the_last_apply_wins_and_repeats_as_a_no_op(history: list[tuple[str, Obj
         applied(manager, {})
     assert live == widget({})
     assert owners == {}
+
+
+def test_managed_fields_are_read_back() -> None:
+    schemas = {
+        crd["spec"]["names"]["kind"]: crd["spec"]["versions"][0]["schema"]["openAPIV3Schema"]
+        for crd in crd_documents(API)
+    }
+    stored = [each for objects in releases().values() for each in objects]
+    for kind, obj in stored:
+        entries = obj["metadata"]["managedFields"]
+        shape = shape_of(kind, schemas.get(kind.kind))
+        assert managed_fields(owners_of(entries, shape)) == entries
+    assert stored
