@@ -251,7 +251,7 @@ MUTATIONS: tuple[Mutation, ...] = (
         "an error in the stream ends the process",
         (
             Edit(
-                "reconciler/client/client.py",
+                "reconciler/client/wire.py",
                 '        raise error_of_status(frame.get("object") or {})\n',
                 '        raise RuntimeError(frame.get("object"))\n',
             ),

@@ -7,32 +7,37 @@ own field manager, its own faults and its own log of writes.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Iterable
+import copy
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable
 from contextlib import aclosing
 from datetime import datetime
 from typing import Any, TypeVar
 
 from contract.model import Kind, Object
-from memoryserver.faults import Call, CrashPoint, DropEvent, Faults, Partition, When, Write
+from memoryserver import rules
+from memoryserver.faults import Call, CrashPoint, Faults, Write
 from memoryserver.server import Server
-from memoryserver.storage import Webhook
+from memoryserver.switches import Switches
 from memoryserver.watch import bookmark, follow
-from reconciler.client.api import Api, Listing, Unreachable, WatchEvent
+from reconciler.client.api import Api, Discovery, Listing, Unreachable, WatchEvent
 
 T = TypeVar("T")
 
-_MUTATING = frozenset({"apply", "create", "replace", "patch", "delete"})
+_RIGHTS = {"apply": "patch", "replace": "update"}
+"""The verbs of a Role, where they are called otherwise here."""
 
 
-class MemoryApi(Api):
-    """The eight verbs of ``Api`` on a server in this process.
+class MemoryApi(Switches, Api):
+    """The verbs of ``Api`` on a server in this process.
 
     ``now`` is the clock (of a new server; not used where ``server`` is given). ``manager`` is
     the field manager of POST, PUT and patches, as a real client's user agent would be.
     ``deadline`` and ``watch_seconds`` end calls and watches, ``quiet`` a watch that hears nothing
-    at all, by loop time. ``guard`` is asked before every write that is no dry run, and raises
-    NotLeader. Other arguments are the server's.
+    at all, by loop time. ``guard`` is called before every write but a dry run, and raises
+    NotLeader. ``user`` is who is impersonated, if anybody. Other arguments are the server's.
     """
+
+    user = ""
 
     def __init__(
         self,
@@ -77,14 +82,33 @@ class MemoryApi(Api):
     async def close(self) -> None:
         """Nothing to close; here so that it can stand where a client stands."""
 
+    def acting_as(self, user: str) -> MemoryApi:
+        """As Api.acting_as; faults and logs are shared with this client."""
+        if not user:
+            raise ValueError("not a user to impersonate: ''")
+        if self.user:
+            raise ValueError(f"cannot act as {user}: this client impersonates a user already")
+        view = copy.copy(self)
+        view.user = user
+        return view
+
     # ---- the verbs -----------------------------------------------------------------------------
+
+    async def discover(self) -> Discovery:
+        return await self._read(None, Call("get", "", "", ""), self.server.discovery)
 
     async def get(self, kind: Kind, namespace: str, name: str) -> Object | None:
         call = Call("get", kind.kind, namespace, name)
-        return await self._read(call, lambda: self.server.get(kind, namespace, name))
+        return await self._read(kind, call, lambda: self.server.get(kind, namespace, name))
 
     async def list(
-        self, kind: Kind, namespace: str | None = None, *, labels: str = "", fields: str = ""
+        self,
+        kind: Kind,
+        namespace: str | None = None,
+        *,
+        labels: str = "",
+        fields: str = "",
+        names_only: bool = False,
     ) -> Listing:
         call = Call("list", kind.kind, namespace or "", "")
 
@@ -92,7 +116,10 @@ class MemoryApi(Api):
             at = self.faults.stale.get(kind.resource)
             return self.server.list(kind, namespace, labels, fields, at=at)
 
-        return await self._read(call, answer)
+        found = await self._read(kind, call, answer)
+        if names_only:
+            found = found._replace(items=[_names(kind, item) for item in found.items])
+        return found
 
     async def apply(
         self,
@@ -106,6 +133,7 @@ class MemoryApi(Api):
     ) -> Object:
         call = _call("apply", kind, body, subresource, dry_run)
         return await self._write(
+            kind,
             call,
             manager,
             lambda: self.server.apply(
@@ -116,12 +144,13 @@ class MemoryApi(Api):
     async def create(self, kind: Kind, body: Object) -> Object:
         call = _call("create", kind, body)
         return await self._write(
-            call, self.manager, lambda: self.server.create(kind, body, self.manager)
+            kind, call, self.manager, lambda: self.server.create(kind, body, self.manager)
         )
 
     async def replace(self, kind: Kind, body: Object, *, subresource: str = "") -> Object:
         call = _call("replace", kind, body, subresource)
         return await self._write(
+            kind,
             call,
             self.manager,
             lambda: self.server.replace(kind, body, self.manager, subresource=subresource),
@@ -139,6 +168,7 @@ class MemoryApi(Api):
     ) -> Object:
         call = Call("patch", kind.kind, namespace, name, subresource)
         return await self._write(
+            kind,
             call,
             self.manager,
             lambda: self.server.patch(
@@ -154,13 +184,15 @@ class MemoryApi(Api):
 
     async def delete(
         self, kind: Kind, namespace: str, name: str, *, uid: str, resource_version: str = ""
-    ) -> None:
-        call = Call("delete", kind.kind, namespace, name)
-
-        def answer() -> None:
-            self.server.delete(kind, namespace, name, uid=uid, resource_version=resource_version)
-
-        await self._write(call, self.manager, answer)
+    ) -> Object | None:
+        return await self._write(
+            kind,
+            Call("delete", kind.kind, namespace, name),
+            self.manager,
+            lambda: self.server.delete(
+                kind, namespace, name, uid=uid, resource_version=resource_version
+            ),
+        )
 
     async def watch(
         self,
@@ -171,7 +203,22 @@ class MemoryApi(Api):
         fields: str = "",
         resource_version: str = "",
         initial_events: bool = False,
+        names_only: bool = False,
     ) -> AsyncIterator[WatchEvent]:
+        frames = self._frames(kind, namespace, labels, fields, resource_version, initial_events)
+        async with aclosing(frames) as events:
+            async for event in events:
+                yield (event._replace(object=_names(kind, event.object)) if names_only else event)
+
+    async def _frames(
+        self,
+        kind: Kind,
+        namespace: str | None,
+        labels: str,
+        fields: str,
+        resource_version: str,
+        initial_events: bool,
+    ) -> AsyncGenerator[WatchEvent, None]:
         call = Call("watch", kind.kind, namespace or "", "")
         selects = self.server.matcher(kind, namespace, labels, fields)
 
@@ -182,7 +229,7 @@ class MemoryApi(Api):
             self.server.journal.check(int(resource_version))
             return None
 
-        present = await self._read(call, start)
+        present = await self._read(kind, call, start)
         position = int(present.resource_version if present else resource_version)
         for obj in present.items if present else ():
             yield WatchEvent("ADDED", obj)
@@ -194,132 +241,37 @@ class MemoryApi(Api):
             async for event in events:
                 yield event
 
-    # ---- faults --------------------------------------------------------------------------------
-
-    def fail_next(
-        self,
-        verb: str,
-        kind: Kind | None,
-        error: Exception,
-        times: int = 1,
-        when: When = "before",
-    ) -> None:
-        """Let the next calls of a verb (``*``: any; kind None: any) raise ``error``.
-
-        ``when="after"`` is the ambiguous write: it is committed and its answer is lost.
-        """
-        self.faults.fail(verb, kind, error, times, when)
-
-    def crash_after(
-        self, writes: int, *, when: When = "after", on: Callable[[Call], bool] | None = None
-    ) -> None:
-        """Raise CrashPoint at that write, counted from now; from then on every call raises it.
-
-        ``when="after"``: it is committed and the process dies before it hears so. ``"before"``:
-        it is never sent. ``on`` narrows which writes count. Dry runs never do.
-        """
-        self.faults.crash_after(writes, when, on)
-
-    def drop_events(self, predicate: DropEvent | None) -> None:
-        """Lose the watch events the predicate is true of; None: lose no more."""
-        self.faults.drop = predicate
-
-    def hold_events(self, kind: Kind) -> None:
-        """Let a kind's watches hear nothing, while calls pass: a cache that falls behind.
-
-        Longer than ``quiet``, and the client gives the watch up.
-        """
-        self.faults.held.add(kind.resource)
-
-    def release_events(self, kind: Kind) -> None:
-        """Deliver what was held."""
-        self.faults.held.discard(kind.resource)
-        self.server.journal.wake()
-
-    def end_watches(self, error: Exception | None = None) -> None:
-        """End every open watch of this client: quietly, or by an error in the stream."""
-        self.faults.watch_epoch += 1
-        self.faults.watch_error = error
-        self.server.journal.wake()
-
-    def delay(self, seconds: float, *, verb: str = "*", kind: Kind | None = None) -> None:
-        """Let calls take that long by loop time (0: none); beyond the deadline they fail."""
-        self.faults.delay(seconds, verb, kind)
-
-    def delay_answers(self, seconds: float) -> None:
-        """Let answers to writes come that long after the watch told of them (0: at once)."""
-        self.faults.answers_after = seconds
-
-    def partition(self, how: Partition = "refused") -> None:
-        """Cut this client off. ``silent``: calls hang to their deadline, watches stay open."""
-        self.faults.partition = how
-        self.server.journal.wake()
-
-    def heal(self) -> None:
-        """End the partition."""
-        self.partition("none")
-
-    def stale_list(self, kind: Kind) -> None:
-        """Answer lists of a kind with what is there now, until ``fresh_list``."""
-        self.faults.stale[kind.resource] = self.server.snapshot(kind)
-
-    def fresh_list(self, kind: Kind) -> None:
-        """Answer lists of a kind with what is there."""
-        self.faults.stale.pop(kind.resource, None)
-
-    def refuse(self, kind: Kind, verb: str = "*") -> None:
-        """Answer 403 to a verb on a kind."""
-        self.faults.refuse(kind, verb, refused=True)
-
-    def allow(self, kind: Kind, verb: str = "*") -> None:
-        """Take ``refuse`` back."""
-        self.faults.refuse(kind, verb, refused=False)
-
-    def unserve(self, kind: Kind) -> None:
-        """Answer 404 to everything about a kind, for all clients: its CRD is gone."""
-        self.server.unserve(kind)
-
-    def serve(self, kind: Kind) -> None:
-        """Take ``unserve`` back."""
-        self.server.serve(kind)
-
-    def compact(self) -> None:
-        """Forget the server's history: a watch from an older resource version answers 410."""
-        self.server.compact()
-
-    def restart_server(self) -> None:
-        """An API server's restart: this client's watches end, and all of them must relist."""
-        self.server.restart()
-        self.end_watches()
-
-    @property
-    def mutating_webhook(self) -> Webhook | None:
-        """The server's mutating admission webhook."""
-        return self.server.webhook
-
-    @mutating_webhook.setter
-    def mutating_webhook(self, webhook: Webhook | None) -> None:
-        self.server.webhook = webhook
-
     # ---- the way to the server -----------------------------------------------------------------
 
-    async def _read(self, call: Call, answer: Callable[[], T]) -> T:
+    async def _read(self, kind: Kind | None, call: Call, answer: Callable[[], T]) -> T:
+        call = call._replace(user=self.user)
         await self._reach(call, self.deadline)
+        self._authorize(kind, call.verb, call)
         self.reads.append(call)
         return answer()
 
-    async def _write(self, call: Call, manager: str, answer: Callable[[], T]) -> T:
+    async def _write(self, kind: Kind, call: Call, manager: str, answer: Callable[[], T]) -> T:
+        call = call._replace(user=self.user)
         left = None if self.guard is None or call.dry_run else self.guard()
         await self._reach(call, self.deadline if left is None else min(left, self.deadline))
         self.faults.count_write(call, "before")
         before, committed = self.server.revision, False
         try:
+            self._authorize(kind, _RIGHTS.get(call.verb, call.verb), call)
             result = answer()
             committed = True
         finally:
             changed = self.server.revision != before
             self.writes.append(
-                Write(*call[:4], manager, call.subresource, call.dry_run, committed, changed)
+                Write(
+                    *call[:4],
+                    manager,
+                    call.subresource,
+                    call.dry_run,
+                    committed,
+                    changed,
+                    call.user,
+                )
             )
         self.faults.count_write(call, "after")
         if self.faults.answers_after:
@@ -327,6 +279,17 @@ class MemoryApi(Api):
         if lost := self.faults.failure(call, "after"):
             raise lost
         return result
+
+    def _authorize(self, kind: Kind | None, verb: str, call: Call) -> None:
+        """403 in the server's words; an apply that would create needs the right to that too."""
+        allows = self.server.authorizer
+        if allows is None or kind is None:
+            return
+        user, place = call.user or self.manager, (call.namespace, call.name)
+        if not allows(user, verb, kind, *place):
+            raise rules.forbidden(user, verb, kind, *place)
+        if call.verb == "apply" and verb == "patch" and self.server.get(kind, *place) is None:
+            self._authorize(kind, "create", call)
 
     async def _reach(self, call: Call, seconds: float) -> None:
         """The way there, which may take so long. Raises whatever keeps a call from its answer."""
@@ -357,3 +320,11 @@ def _call(
     metadata = body.get("metadata") or {}
     namespace = metadata.get("namespace", "")
     return Call(verb, kind.kind, namespace, metadata.get("name", ""), subresource, dry_run)
+
+
+def _names(kind: Kind, obj: Object) -> Object:
+    return {
+        "apiVersion": kind.api_version,
+        "kind": kind.kind,
+        "metadata": obj["metadata"],
+    }

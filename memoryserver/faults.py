@@ -24,7 +24,10 @@ class CrashPoint(BaseException):
 
 
 class Call(NamedTuple):
-    """One call of a verb, before it is known what becomes of it."""
+    """One call of a verb, before it is known what becomes of it.
+
+    ``user`` is who is impersonated, empty for the client itself.
+    """
 
     verb: str
     kind: str
@@ -32,13 +35,14 @@ class Call(NamedTuple):
     name: str
     subresource: str = ""
     dry_run: bool = False
+    user: str = ""
 
 
 class Write(NamedTuple):
     """One write that reached the server.
 
     ``committed`` says whether the server accepted it (a dry run is accepted, and commits
-    nothing), ``changed`` whether the resource version moved.
+    nothing), ``changed`` whether the resource version moved. ``user`` is who was impersonated.
     """
 
     verb: str
@@ -50,6 +54,7 @@ class Write(NamedTuple):
     dry_run: bool
     committed: bool
     changed: bool
+    user: str = ""
 
 
 @dataclass(slots=True)

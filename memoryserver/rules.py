@@ -48,6 +48,20 @@ def not_served() -> ApiError:
     return ApiError(404, "", "404 page not found")
 
 
+def forbidden(user: str, verb: str, kind: Kind, namespace: str, name: str) -> ApiError:
+    """403 for a verb that a user has no right to; a POST and a collection have no name."""
+    name = "" if verb == "create" else name
+    what = f'{kind.resource} "{name}"' if name else kind.resource
+    if kind.resource == "namespaces":
+        namespace = name  # so the server reads the path
+    where = f'in the namespace "{namespace}"' if namespace else "at the cluster scope"
+    message = (
+        f'{what} is forbidden: User "{user}" cannot {verb} resource "{kind.plural}" '
+        f'in API group "{kind.group}" {where}'
+    )
+    return ApiError(403, "Forbidden", message)
+
+
 def conflict(kind: Kind, name: str, what: str = "") -> ApiError:
     """409 for a write that is based on an older state."""
     what = what or (

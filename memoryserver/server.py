@@ -8,7 +8,6 @@ scenarios against both. ``api.MemoryApi`` is the way in for whoever takes an ``A
 from __future__ import annotations
 
 import uuid
-from collections.abc import Iterable
 from typing import Any
 
 from contract.model import Kind, Object
@@ -20,12 +19,11 @@ from memoryserver.apply import (
     Owned,
     apply,
     managed_fields,
-    owners_of,
     update,
 )
 from memoryserver.assigned import allocated, initial_status
 from memoryserver.defaults import normalised
-from memoryserver.journal import Entry
+from memoryserver.deletion import is_kept, marked_for_deletion
 from memoryserver.patches import clone, json_patch, merge_patch
 from memoryserver.shapes import is_built_in
 from memoryserver.storage import Storage, Stored
@@ -40,18 +38,6 @@ _SERVER_METADATA = frozenset(
 
 class Server(Storage):
     """The state behind any number of ``MemoryApi``; what it is made of, ``Storage`` says."""
-
-    # ---- a backup ------------------------------------------------------------------------------
-
-    def restore(self, objects: Iterable[tuple[Kind, Object]]) -> None:
-        """Hold objects just as a server stored them: no default, no event, the same version."""
-        for kind, obj in objects:
-            metadata = obj["metadata"]
-            owners = owners_of(metadata.get("managedFields") or (), self._shape(kind))
-            self._of(kind)[self._key(kind, obj)] = Stored(clone(obj), owners)
-            self.revision = max(self.revision, int(metadata["resourceVersion"]))
-            self._count = max(self._count, uuid.UUID(metadata["uid"]).int & 0xFFFF_FFFF)
-        self.compact()
 
     # ---- writing -------------------------------------------------------------------------------
 
@@ -174,9 +160,19 @@ class Server(Storage):
         return self._commit(kind, live, new, fields, subresource, dry_run=dry_run)
 
     def delete(
-        self, kind: Kind, namespace: str, name: str, *, uid: str = "", resource_version: str = ""
-    ) -> None:
-        """DELETE with preconditions (409); finalizers keep the object, marked as being deleted."""
+        self,
+        kind: Kind,
+        namespace: str,
+        name: str,
+        *,
+        uid: str = "",
+        resource_version: str = "",
+        grace: int | None = None,
+    ) -> Object | None:
+        """DELETE with preconditions (409); answers what is left, as ``Api.delete``.
+
+        ``grace`` in seconds replaces a pod's own; 0 is what a kubelet sends in the end.
+        """
         live = self._live(kind, namespace, name)
         metadata = live.object["metadata"]
         for what, wanted, found in (
@@ -186,18 +182,13 @@ class Server(Storage):
             if wanted and wanted != found:
                 told = f"the {what} in the precondition ({wanted}) does not match ({found})"
                 raise rules.conflict(kind, name, told)
-        waits = bool(metadata.get("finalizers")) or kind.resource == "namespaces"
-        if not waits:
+        new = marked_for_deletion(kind, live.object, self.now(), grace)
+        if not is_kept(new):
             self._drop(kind, live)
-        elif not metadata.get("deletionTimestamp"):
-            new = clone(live.object)
-            new["metadata"]["deletionTimestamp"] = rfc3339(self.now())
-            new["metadata"]["deletionGracePeriodSeconds"] = 0
-            if "generation" in metadata:
-                new["metadata"]["generation"] += 1
-            if kind.resource == "namespaces":
-                new["status"] = {"phase": "Terminating"}
-            self._store(kind, live, new, live.owners)
+            return None
+        if new == live.object:
+            return self.shown(kind, new)
+        return self.shown(kind, self._store(kind, live, new, live.owners))
 
     def finalize_namespace(self, kind: Kind, name: str) -> None:
         """What the namespace controller does at last, when nothing is left in it."""
@@ -277,29 +268,13 @@ class Server(Storage):
         if old is not None and live is not None:
             if new == old:
                 return self.shown(kind, old)
-            if new["metadata"].get("deletionTimestamp") and not new["metadata"].get("finalizers"):
-                if not dry_run and kind.resource != "namespaces":
+            if new["metadata"].get("deletionTimestamp") and not is_kept(new):
+                if not dry_run:
                     self._drop(kind, live)
                 return self.shown(kind, new)
         if dry_run:
             return self.shown(kind, new)
         return self.shown(kind, self._store(kind, live, new, owners))
-
-    def _store(
-        self, kind: Kind, live: Stored | None, new: Object, owners: dict[Manager, Owned]
-    ) -> Object:
-        self.revision += 1
-        new["metadata"]["resourceVersion"] = str(self.revision)
-        stored = Stored(new, owners)
-        self._of(kind)[self._key(kind, new)] = stored
-        before = live.object if live else None
-        self.journal.append(Entry(self.revision, kind.resource, before, new))
-        return new
-
-    def _drop(self, kind: Kind, live: Stored) -> None:
-        self.revision += 1
-        del self._of(kind)[self._key(kind, live.object)]
-        self.journal.append(Entry(self.revision, kind.resource, live.object, None))
 
     # ---- small things --------------------------------------------------------------------------
 
@@ -319,16 +294,6 @@ class Server(Storage):
         if kind.namespaced and not body["metadata"].get("namespace"):
             raise ApiError(400, "BadRequest", f"{kind.kind} without a namespace")
         return body
-
-    def _key(self, kind: Kind, obj: Object) -> tuple[str, str]:
-        metadata = obj["metadata"]
-        return (metadata["namespace"] if kind.namespaced else ""), metadata["name"]
-
-    def _live(self, kind: Kind, namespace: str, name: str) -> Stored:
-        live = self._of(kind).get((namespace if kind.namespaced else "", name))
-        if live is None:
-            raise rules.not_found(kind, name)
-        return live
 
     def _check_namespace(self, kind: Kind, obj: Object) -> None:
         if not kind.namespaced:

@@ -1,7 +1,8 @@
-"""What the in-memory API server holds and serves, and every way to read it."""
+"""What the in-memory API server holds and serves: objects, their history, kinds, every reading."""
 
 from __future__ import annotations
 
+import uuid
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -9,15 +10,21 @@ from typing import Any
 
 from contract.model import Kind, Object
 from memoryserver import rules
-from memoryserver.apply import Manager, Owned
-from memoryserver.journal import Journal
+from memoryserver.apply import Manager, Owned, owners_of
+from memoryserver.journal import Entry, Journal
 from memoryserver.patches import clone
 from memoryserver.selectors import Matcher, field_matcher, label_matcher
+from memoryserver.served import BUILT_IN
 from memoryserver.shapes import Shape, shape_of
-from reconciler.client.api import Listing
+from reconciler.client.api import Discovery, Listing
 
 Webhook = Callable[[Kind, Object], Object]
 """A mutating admission webhook: gets a copy of what is about to be stored, answers what is."""
+
+Authorizer = Callable[[str, str, Kind, str, str], bool]
+"""May a user do this? User, verb as in a Role, kind, namespace, name; the last two may be empty.
+
+A client that impersonates nobody asks as its field manager."""
 
 _NO_STATUS = frozenset(
     """configmaps secrets serviceaccounts events endpoints limitranges
@@ -27,6 +34,7 @@ _NO_STATUS = frozenset(
     endpointslices.discovery.k8s.io priorityclasses.scheduling.k8s.io
     ingressclasses.networking.k8s.io storageclasses.storage.k8s.io""".split()  # noqa: SIM905 a word list
 )
+_DEFINITIONS = "customresourcedefinitions.apiextensions.k8s.io"
 _NO_GENERATION = (_NO_STATUS - {"networkpolicies.networking.k8s.io"}) | frozenset(
     """services namespaces persistentvolumeclaims resourcequotas nodes
     horizontalpodautoscalers.autoscaling""".split()  # noqa: SIM905 a word list
@@ -65,9 +73,14 @@ class Storage:
         self.revision = 1000  # far from "1", which makes an apply create-only
         self.journal = Journal(self.revision)
         self.webhook: Webhook | None = None
+        self.authorizer: Authorizer | None = None
+        self.undiscovered: set[str] = set()
+        """apiVersions whose discovery fails, as that of an aggregated API server that is down."""
         self.strict_namespaces = strict_namespaces
         self._objects: dict[str, dict[tuple[str, str], Stored]] = {}
         self._kinds: dict[str, Kind] = {}
+        self._used: set[Kind] = set()
+        self._defined: set[Kind] = set()
         self._schemas: dict[tuple[str, str], dict[str, Any]] = {}
         self._without_status = set(_NO_STATUS)
         self._unserved: set[str] = set()
@@ -81,11 +94,17 @@ class Storage:
         """Serve the kind of a CustomResourceDefinition by its structural schema."""
         spec = crd["spec"]
         resource = f"{spec['names']['plural']}.{spec['group']}"
+        namespaced = spec.get("scope", "Namespaced") == "Namespaced"
+        self._defined = {kind for kind in self._defined if kind.resource != resource}
         for version in spec["versions"]:
+            name, names = version["name"], spec["names"]
             schema = version.get("schema", {}).get("openAPIV3Schema", {})
-            self._schemas[resource, version["name"]] = schema
+            self._schemas[resource, name] = schema
             if "status" not in version.get("subresources", {}):
                 self._without_status.add(resource)
+            if version.get("served", True):
+                kind = Kind(spec["group"], name, names["kind"], names["plural"], namespaced)
+                self._defined.add(kind)
         self._unserved.discard(resource)
 
     def unserve(self, kind: Kind) -> None:
@@ -94,12 +113,25 @@ class Storage:
         self.journal.wake()
 
     def serve(self, kind: Kind) -> None:
-        """Serve a kind again, with the objects it had."""
+        """Serve a kind (again), with the objects it had."""
         self._unserved.discard(kind.resource)
+        self._used.add(kind)
 
     def serves(self, kind: Kind) -> bool:
-        """Is the kind served?"""
+        """Is the kind served? A custom one is also without a definition, unless unserved."""
         return kind.resource not in self._unserved
+
+    def discovery(self) -> Discovery:
+        """The kinds that are built in, defined, or were used, and are served."""
+        known = BUILT_IN | self._defined | self._used
+        return Discovery(
+            frozenset(
+                kind
+                for kind in known
+                if self.serves(kind) and kind.api_version not in self.undiscovered
+            ),
+            frozenset(self.undiscovered),
+        )
 
     def compact(self) -> None:
         """Forget the history up to now: a watch from before answers 410."""
@@ -158,6 +190,7 @@ class Storage:
         if not self.serves(kind):
             raise rules.not_served()
         self._kinds.setdefault(kind.resource, kind)
+        self._used.add(kind)
         return self._objects.setdefault(kind.resource, {})
 
     def shown(self, kind: Kind, obj: Object) -> Object:
@@ -179,3 +212,52 @@ class Storage:
 
     def _shape(self, kind: Kind) -> Shape:
         return shape_of(kind, self._schema(kind))
+
+    # ---- changing -----------------------------------------------------------------------------
+
+    def restore(self, objects: Iterable[tuple[Kind, Object]]) -> None:
+        """Hold objects just as a server stored them: no default, no event, the same version."""
+        for kind, obj in objects:
+            metadata = obj["metadata"]
+            owners = owners_of(metadata.get("managedFields") or (), self._shape(kind))
+            self._of(kind)[self._key(kind, obj)] = Stored(clone(obj), owners)
+            self.revision = max(self.revision, int(metadata["resourceVersion"]))
+            self._count = max(self._count, uuid.UUID(metadata["uid"]).int & 0xFFFF_FFFF)
+        self.compact()
+
+    def _key(self, kind: Kind, obj: Object) -> tuple[str, str]:
+        metadata = obj["metadata"]
+        return (metadata["namespace"] if kind.namespaced else ""), metadata["name"]
+
+    def _live(self, kind: Kind, namespace: str, name: str) -> Stored:
+        live = self._of(kind).get((namespace if kind.namespaced else "", name))
+        if live is None:
+            raise rules.not_found(kind, name)
+        return live
+
+    def _store(
+        self, kind: Kind, live: Stored | None, new: Object, owners: dict[Manager, Owned]
+    ) -> Object:
+        self.revision += 1
+        new["metadata"]["resourceVersion"] = str(self.revision)
+        stored = Stored(new, owners)
+        self._of(kind)[self._key(kind, new)] = stored
+        before = live.object if live else None
+        self.journal.append(Entry(self.revision, kind.resource, before, new))
+        if kind.resource == _DEFINITIONS:
+            self.define(new)
+        return new
+
+    def _drop(self, kind: Kind, live: Stored) -> None:
+        self.revision += 1
+        del self._of(kind)[self._key(kind, live.object)]
+        self.journal.append(Entry(self.revision, kind.resource, live.object, None))
+        if kind.resource == _DEFINITIONS:
+            self._undefine(live.object)
+
+    def _undefine(self, crd: Object) -> None:
+        """A custom kind goes with its definition, and its objects with it."""
+        for kind in {kind for kind in self._defined if kind.resource == crd["metadata"]["name"]}:
+            for stored in list(self._of(kind).values()) if self.serves(kind) else ():
+                self._drop(kind, stored)
+            self.unserve(kind)

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from contract.model import Controller, Kind
+from reconciler.client.api import Discovery
 from reconciler.client.client import Client
 from reconciler.client.kubeconfig import Cluster
 from reconciler.process.lease import LEASE
@@ -36,17 +37,8 @@ async def check_cluster(
     """All findings, the good ones too. Raises ApiError and Unreachable where nobody answers."""
     async with Client(cluster, user_agent=agent) as client:
         findings = [_version(await client.version())]
-        for controller in controllers:
-            kind = controller.kind
-            served = await client.served(kind)
-            findings.append(
-                Finding(
-                    f"CRD {kind.resource}",
-                    served,
-                    f"{kind.version} is served" if served else f"{kind.version} is not served",
-                    "" if served else "gati-operator crds | kubectl apply --server-side -f -",
-                )
-            )
+        discovery = await client.discover()
+        findings += [_served(discovery, controller.kind) for controller in controllers]
         for namespace in namespaces or (None,):
             missing = []
             for right in rights(controllers):
@@ -70,6 +62,18 @@ def _version(text: str) -> Finding:
     fits = (major, minor) >= OLDEST
     needed = ".".join(map(str, OLDEST))
     return Finding("Kubernetes", fits, text if fits else f"{text}; {needed} or newer is needed")
+
+
+def _served(discovery: Discovery, kind: Kind) -> Finding:
+    subject = f"CRD {kind.resource}"
+    served = discovery.serves(kind)
+    if served is None:
+        detail = f"discovery of {kind.api_version} failed"
+        return Finding(subject, fits=False, detail=detail, remedy="kubectl get apiservices")
+    if served:
+        return Finding(subject, fits=True, detail=f"{kind.version} is served")
+    remedy = "gati-operator crds | kubectl apply --server-side -f -"
+    return Finding(subject, fits=False, detail=f"{kind.version} is not served", remedy=remedy)
 
 
 def _rights(subject: str, missing: Sequence[str]) -> Finding:

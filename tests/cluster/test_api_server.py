@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable
+from contextlib import aclosing
 from dataclasses import replace
 from typing import Any, Self
 
@@ -27,6 +28,7 @@ CRD = Kind(
     "customresourcedefinitions",
     namespaced=False,
 )
+API_SERVICE = Kind("apiregistration.k8s.io", "v1", "APIService", "apiservices", namespaced=False)
 ROLE = Kind("rbac.authorization.k8s.io", "v1", "Role", "roles")
 ROLE_BINDING = Kind("rbac.authorization.k8s.io", "v1", "RoleBinding", "rolebindings")
 MISSING = Kind("absent.test", "v1", "Thing", "things")
@@ -135,9 +137,78 @@ async def test_missing_objects_and_missing_types(client, namespace):
         with pytest.raises(ApiError) as caught:
             await client.get(kind, namespace, "none")
         assert caught.value.code == 404
-        assert not await client.served(kind)
-    assert await client.served(CONFIG_MAP)
     assert (await client.version()).startswith("v1.")
+
+
+async def test_discovery_tells_served_absent_and_unknown(client, namespace, monkeypatch):
+    found = await client.discover()
+    assert found.serves(CONFIG_MAP) is True
+    assert found.serves(MISSING) is False
+    assert found.find("rbac.authorization.k8s.io/v1", "Role") == ROLE
+    group = f"{namespace}.test"
+    service = {
+        "metadata": {"name": f"v1.{group}"},
+        "spec": {
+            "group": group,
+            "version": "v1",
+            "groupPriorityMinimum": 100,
+            "versionPriority": 1,
+            "insecureSkipTLSVerify": True,
+            "service": {"name": "none", "namespace": namespace},
+        },
+    }
+    made = await client.create(API_SERVICE, service)
+    try:
+        kind = Kind(group, "v1", "Thing", "things")
+        async with asyncio.timeout(60):
+            while (await client.discover()).serves(kind) is not None:
+                await asyncio.sleep(0.2)
+        assert (await client.discover()).unknown == {f"{group}/v1"}
+
+        # As from a server that does not aggregate: one document for each version.
+        monkeypatch.setattr("reconciler.client.discovery.ACCEPT", "application/json")
+        plain = await client.discover()
+        assert plain.unknown == {f"{group}/v1"}
+        assert plain.kinds == (await client.discover()).kinds
+    finally:
+        await client.delete(API_SERVICE, "", f"v1.{group}", uid=made["metadata"]["uid"])
+
+
+async def test_names_only_lists_and_watches(client, namespace):
+    made = await client.create(CONFIG_MAP, config_map(namespace, x="1"))
+    expected = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": made["metadata"]}
+    select = {"fields": "metadata.name=a", "names_only": True}
+    assert (await client.list(CONFIG_MAP, namespace, **select)).items == [expected]
+
+    frames = client.watch(CONFIG_MAP, namespace, initial_events=True, **select)
+    async with aclosing(frames), asyncio.timeout(60):
+        assert (await anext(frames)).object == expected
+        end = await anext(frames)
+        assert end.object["metadata"]["annotations"] == {"k8s.io/initial-events-end": "true"}
+        changed = await client.replace(CONFIG_MAP, {**made, "data": {"x": "2"}})
+        assert (await anext(frames)).object == {**expected, "metadata": changed["metadata"]}
+
+
+async def test_acting_as_a_user_has_the_rights_of_that_user_only(client, namespace):
+    user = f"system:serviceaccount:{namespace}:nobody"
+    view = client.acting_as(user)
+    with pytest.raises(ApiError, match=user):
+        await view.create(CONFIG_MAP, config_map(namespace))
+    rule = {"apiGroups": [""], "resources": ["configmaps"], "verbs": ["create"]}
+    metadata = {"namespace": namespace, "name": "maker"}
+    await client.create(ROLE, {"metadata": metadata, "rules": [rule]})
+    subject = {"kind": "ServiceAccount", "name": "nobody", "namespace": namespace}
+    reference = {"apiGroup": ROLE.group, "kind": "Role", "name": "maker"}
+    await client.create(
+        ROLE_BINDING, {"metadata": metadata, "subjects": [subject], "roleRef": reference}
+    )
+    async with asyncio.timeout(60):
+        while not await view.can("create", CONFIG_MAP, namespace):
+            await asyncio.sleep(0.1)
+    await view.create(CONFIG_MAP, config_map(namespace))
+    with pytest.raises(ApiError, match=user):
+        await view.get(CONFIG_MAP, namespace, "a")
+    assert await client.get(CONFIG_MAP, namespace, "a") is not None
 
 
 async def test_impersonation(access, cluster, client, namespace, tmp_path):

@@ -9,14 +9,18 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import AsyncIterator
+from datetime import UTC, datetime
 
 import pytest
 
 from devcluster import Cluster
+from memoryserver import MemoryApi
+from memoryserver.served import BUILT_IN
 from reconciler.client import kubeconfig
-from reconciler.client.api import ApiError
+from reconciler.client.api import MERGE_PATCH, ApiError
 from reconciler.client.client import Client
-from world.kinds import CRD, WIDGET, WIDGET_CRD
+from world.deletions import DELETIONS, Deletion, what_is_left
+from world.kinds import CONFIG_MAP, CRD, NAMESPACE, WIDGET, WIDGET_CRD, body
 from world.scenarios import MANAGER, SCENARIOS, Scenario, Transcript
 
 
@@ -31,9 +35,47 @@ async def client(cluster: Cluster) -> AsyncIterator[Client]:
             if error.reason != "AlreadyExists":
                 raise
         async with asyncio.timeout(30):
-            while not await client.served(WIDGET):
+            while not (await client.discover()).serves(WIDGET):
                 await asyncio.sleep(0.1)
         yield client
+
+
+@pytest.mark.parametrize("deletion", DELETIONS, ids=lambda deletion: deletion.name)
+async def test_a_delete_leaves_the_same(deletion: Deletion, client: Client, namespace: str) -> None:
+    assert await what_is_left(client, deletion, namespace) == (deletion.left, deletion.left)
+    if deletion.left and deletion.left[0] != ["kubernetes"]:
+        free = {"metadata": {"finalizers": None}}
+        await client.patch(deletion.kind, namespace, "x", free, content_type=MERGE_PATCH)
+
+
+async def test_the_built_in_kinds_are_the_same(client: Client) -> None:
+    found = await client.discover()
+    definitions = (await client.list(CRD)).items
+    custom = {definition["spec"]["group"] for definition in definitions}
+    custom.add("metrics.k8s.io")  # of an aggregated API server
+    assert {kind for kind in found.kinds if kind.group not in custom} == BUILT_IN
+
+
+async def test_a_refusal_has_the_same_words(client: Client, namespace: str) -> None:
+    user = f"system:serviceaccount:{namespace}:nobody"
+    memory = MemoryApi(lambda: datetime.now(UTC))
+    memory.server.authorizer = lambda *_: False
+    obj = body(CONFIG_MAP, "x", metadata={"namespace": namespace})
+    told = []
+    for api in (client.acting_as(user), memory.acting_as(user)):
+        for call in (
+            api.get(CONFIG_MAP, namespace, "x"),
+            api.list(CONFIG_MAP, namespace),
+            api.list(CONFIG_MAP),
+            api.get(NAMESPACE, "", "x"),
+            api.create(CONFIG_MAP, obj),
+            api.apply(CONFIG_MAP, obj, manager="m"),
+            api.delete(CONFIG_MAP, namespace, "x", uid="u"),
+        ):
+            with pytest.raises(ApiError) as caught:
+                await call
+            told.append((caught.value.code, caught.value.reason, caught.value.message))
+    assert told[:7] == told[7:]
 
 
 @pytest.mark.parametrize("scenario", SCENARIOS, ids=lambda scenario: scenario.name)

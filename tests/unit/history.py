@@ -87,7 +87,13 @@ class History(Api):
         self.listing -= 1
 
     async def list(
-        self, kind: Kind, namespace: str | None = None, *, labels: str = "", fields: str = ""
+        self,
+        kind: Kind,
+        namespace: str | None = None,
+        *,
+        labels: str = "",
+        fields: str = "",
+        names_only: bool = False,
     ) -> Listing:
         self._called("list", "")
         async with self._slow():
@@ -102,6 +108,7 @@ class History(Api):
         fields: str = "",
         resource_version: str = "",
         initial_events: bool = False,
+        names_only: bool = False,
     ) -> AsyncIterator[WatchEvent]:
         self._called("watch", "initial" if initial_events else resource_version)
         if initial_events and not self.watch_list:

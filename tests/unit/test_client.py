@@ -14,7 +14,7 @@ from contract.model import Kind
 from reconciler.client.api import JSON_PATCH, ApiError, NotLeader, Unreachable
 from reconciler.client.client import Client
 from reconciler.client.kubeconfig import Cluster
-from unit.loopback import DEPLOYMENT, POD, status
+from unit.loopback import DEPLOYMENT, POD, status, watched
 
 BODY = {"metadata": {"namespace": "n", "name": "a"}}
 
@@ -64,7 +64,7 @@ async def test_a_proxys_page_is_cut_to_its_words(server, connect):
 
 async def test_a_page_with_a_good_status_is_no_answer(server, connect):
     server.says("<html>sign in</html>", content_type="text/html")
-    with pytest.raises(Unreachable, match="no JSON"):
+    with pytest.raises(Unreachable, match="not JSON"):
         await connect().get(POD, "n", "a")
 
 
@@ -171,17 +171,166 @@ async def test_pages_that_always_expire_are_given_up(server, connect):
     assert (caught.value.code, len(server.requests)) == (410, 3)
 
 
-async def test_served_and_can(server, connect):
-    server.says(json.dumps({"resources": [{"name": "pods"}]}), content_type="application/json")
-    assert await connect().served(POD)
-    assert not await connect().served(Kind("", "v1", "Node", "nodes"))
-    server.says("404 page not found", status=404)
-    assert not await connect().served(DEPLOYMENT)
+async def test_can_asks_for_a_review_without_the_lease(server, connect):
     server.says('{"status": {"allowed": true}}', content_type="application/json")
     assert await connect(guard=refuse).can("patch", DEPLOYMENT, "n", subresource="scale")
     attributes = json.loads(server.bodies[-1])["spec"]["resourceAttributes"]
     assert attributes["resource"] == "deployments"
     assert attributes["subresource"] == "scale"
+
+
+# Names only
+
+
+NAMES = {"kind": "PartialObjectMetadata", "apiVersion": "meta.k8s.io/v1"}
+WHOLE = {"kind": "Pod", "apiVersion": "v1", "spec": {"big": "x"}}
+
+
+@pytest.mark.parametrize("sent", [NAMES, WHOLE], ids=["names", "whole-objects"])
+async def test_names_only_leaves_nothing_but_metadata(server, connect, sent):
+    metadata = {"name": "a", "resourceVersion": "1"}
+    item = {**sent, "metadata": metadata}
+    server.says(
+        json.dumps({"metadata": {"resourceVersion": "9"}, "items": [item]}),
+        content_type="application/json",
+    )
+    expected = {"apiVersion": "v1", "kind": "Pod", "metadata": metadata}
+    found = await connect().list(POD, names_only=True)
+    assert found.items == [expected]
+
+    server.streams(json.dumps({"type": "BOOKMARK", "object": item}).encode() + b"\n")
+    assert [event.object for event in await watched(connect(), names_only=True)] == [expected]
+
+
+async def test_names_are_asked_for_in_the_form_of_each_verb(server, connect):
+    client = connect()
+    await client.list(POD, names_only=True)
+    await watched(client, names_only=True)
+    await client.list(POD)
+    forms = [each.headers["Accept"].split(";")[1:2] for each in server.requests]
+    assert forms == [["as=PartialObjectMetadataList"], ["as=PartialObjectMetadata"], []]
+
+
+# Discovery
+
+
+def aggregated(group: str, *versions: tuple[str, str, list[Any]]) -> dict[str, Any]:
+    return {
+        "metadata": {"name": group} if group else {},
+        "versions": [
+            {"version": version, "freshness": freshness, "resources": resources}
+            for version, freshness, resources in versions
+        ],
+    }
+
+
+def resource(plural: str, kind: str, scope: str = "Namespaced") -> dict[str, Any]:
+    return {"resource": plural, "responseKind": {"kind": kind}, "scope": scope}
+
+
+def documents(found: dict[str, Any]) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
+    """A server that has these documents by their path."""
+
+    async def answer(request: web.Request) -> web.StreamResponse:
+        document = found.get(request.path)
+        if document is None:
+            return web.json_response(status(503, "ServiceUnavailable"), status=503)
+        return web.json_response(document)
+
+    return answer
+
+
+NAMESPACE = Kind("", "v1", "Namespace", "namespaces", namespaced=False)
+METRICS = Kind("metrics.k8s.io", "v1", "PodMetrics", "pods")
+
+
+async def test_aggregated_discovery_takes_two_requests(server, connect):
+    core = aggregated("", ("v1", "Current", [resource("pods", "Pod")]))
+    core["versions"][0]["resources"].append(resource("namespaces", "Namespace", "Cluster"))
+    apps = aggregated("apps", ("v1", "Current", [resource("deployments", "Deployment")]))
+    apps["versions"][0]["resources"].append({"resource": "others", "scope": "Cluster"})
+    stale = aggregated("metrics.k8s.io", ("v1", "Stale", []))
+    kind = "APIGroupDiscoveryList"
+    server.answer = documents(
+        {"/api": {"kind": kind, "items": [core]}, "/apis": {"kind": kind, "items": [apps, stale]}}
+    )
+    found = await connect().discover()
+    assert len(server.requests) == 2
+    assert found.kinds == {POD, NAMESPACE, DEPLOYMENT}
+    assert found.serves(POD) is True
+    assert found.serves(Kind("apps", "v2", "Deployment", "deployments")) is False
+    assert found.serves(METRICS) is None
+    assert found.find("apps/v1", "Deployment") == DEPLOYMENT
+    assert found.find("v1", "Namespace") == NAMESPACE
+    assert found.find("v1", "Deployment") is None
+
+
+async def test_discovery_of_an_older_server_reads_each_version(server, connect):
+    pods = [{"name": "pods", "kind": "Pod", "namespaced": True}]
+    pods.append({"name": "pods/status", "kind": "Pod", "namespaced": True})
+    pods.append({"name": "namespaces", "kind": "Namespace", "namespaced": False})
+    groups = [
+        {"versions": [{"groupVersion": "apps/v1"}]},
+        {"versions": [{"groupVersion": "metrics.k8s.io/v1"}]},
+    ]
+    deployments = [{"name": "deployments", "kind": "Deployment", "namespaced": True}]
+    server.answer = documents(
+        {
+            "/api": {"kind": "APIVersions", "versions": ["v1"]},
+            "/apis": {"kind": "APIGroupList", "groups": groups},
+            "/api/v1": {"kind": "APIResourceList", "resources": pods},
+            "/apis/apps/v1": {"kind": "APIResourceList", "resources": deployments},
+        }
+    )
+    found = await connect().discover()
+    assert found.kinds == {POD, NAMESPACE, DEPLOYMENT}
+    assert found.unknown == {"metrics.k8s.io/v1"}
+    assert found.serves(METRICS) is None
+
+
+async def test_discovery_that_fails_as_a_whole_is_an_error(server, connect):
+    server.answer = documents({"/api": {"kind": "APIVersions", "versions": []}})
+    with pytest.raises(ApiError) as caught:
+        await connect().discover()
+    assert caught.value.code == 503
+
+
+# Impersonation
+
+
+async def test_every_request_of_a_view_names_its_user(server, connect):
+    client = connect()
+    view = client.acting_as("system:serviceaccount:deployers:shop")
+    await view.get(POD, "n", "a")
+    await view.list(POD)
+    await view.discover()
+    await watched(view)
+    for write in WRITES:
+        await write(view)
+    users = [each.headers.getall("Impersonate-User", []) for each in server.requests]
+    assert users == [["system:serviceaccount:deployers:shop"]] * len(server.requests)
+    await client.get(POD, "n", "a")
+    assert "Impersonate-User" not in server.requests[-1].headers
+
+
+@pytest.mark.parametrize("user", ["", "a\nb"])
+async def test_a_user_that_is_not_one_is_refused(connect, user):
+    with pytest.raises(ValueError, match="not a user"):
+        connect().acting_as(user)
+
+
+async def test_a_client_impersonates_one_user_only(server, connect):
+    cluster = Cluster(server.url, impersonation=(("Impersonate-User", "jane"),))
+    with pytest.raises(ValueError, match="already"):
+        connect(cluster).acting_as("joe")
+    with pytest.raises(ValueError, match="already"):
+        connect().acting_as("jane").acting_as("joe")
+
+
+async def test_a_view_shares_the_lease_guard(server, connect):
+    with pytest.raises(NotLeader):
+        await connect(guard=refuse).acting_as("jane").create(POD, BODY)
+    assert server.requests == []
 
 
 # Writes
@@ -213,6 +362,32 @@ async def test_requests_are_what_the_api_expects(server, connect):
     options = json.loads(server.bodies[4])
     assert options["preconditions"] == {"uid": "u"}
     assert options["propagationPolicy"] == "Background"
+
+
+GONE = [
+    status(200, details={"uid": "u"}),
+    {"kind": "Service", "metadata": {"name": "a", "uid": "u"}},
+    {"metadata": {"deletionTimestamp": "t", "deletionGracePeriodSeconds": 0}, "spec": {}},
+    {"metadata": {"finalizers": ["a/b"]}},
+    {"metadata": {"deletionTimestamp": "t"}, "spec": ["odd"]},
+]
+LEFT = [
+    {"metadata": {"deletionTimestamp": "t", "deletionGracePeriodSeconds": 30}},
+    {"metadata": {"deletionTimestamp": "t", "finalizers": ["a/b"]}},
+    {"metadata": {"deletionTimestamp": "t"}, "spec": {"finalizers": ["kubernetes"]}},
+]
+
+
+@pytest.mark.parametrize("answer", GONE)
+async def test_a_deleted_object_that_is_gone_is_none(server, connect, answer):
+    server.says(json.dumps(answer), content_type="application/json")
+    assert await connect().delete(POD, "n", "a", uid="u") is None
+
+
+@pytest.mark.parametrize("answer", LEFT)
+async def test_a_deleted_object_that_stays_is_returned(server, connect, answer):
+    server.says(json.dumps(answer), content_type="application/json")
+    assert await connect().delete(POD, "n", "a", uid="u") == answer
 
 
 async def test_names_are_quoted(server, connect):

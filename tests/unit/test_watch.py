@@ -9,7 +9,7 @@ import pytest
 
 from reconciler.client.api import ApiError, Unreachable
 from reconciler.client.kubeconfig import Cluster
-from reconciler.client.transport import frames
+from reconciler.client.wire import frames
 from unit.loopback import POD, frame, status, watched
 
 

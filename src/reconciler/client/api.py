@@ -1,24 +1,26 @@
-"""The Kubernetes API as the runtime uses it: eight verbs, their errors, and nothing else.
+"""The Kubernetes API as the runtime uses it: its verbs, their errors, and nothing else.
 
-``client.Client`` speaks them to an API server; the tests' in-memory server speaks them
-too. Whoever needs the API takes an ``Api``, never a client: this is the one seam.
+``client.Client`` speaks them to an API server; the tests' in-memory server speaks them too.
+Code that needs the API takes an ``Api``, never a client: this is the one seam.
 """
 
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple, Protocol
 
 from contract.model import Kind, Object
 
+JSON = "application/json"
 JSON_PATCH = "application/json-patch+json"
 MERGE_PATCH = "application/merge-patch+json"
 RETRY_AFTER_LIMIT = 60.0
-"""The longest that a server is given, however long it asks for (seconds)."""
+"""Seconds: a longer Retry-After is cut to this."""
 
 
 class ApiError(Exception):
-    """The API server answered, and the answer is no.
+    """The API server answered with an error.
 
     ``code`` is the HTTP status, ``reason`` the machine-readable Status reason (``Conflict``,
     ``Invalid``, ...; empty where the body was no Status), ``message`` the server's words cut
@@ -63,29 +65,76 @@ class Listing(NamedTuple):
     resource_version: str
 
 
+@dataclass(frozen=True, slots=True)
+class Discovery:
+    """All kinds of all served versions; ``unknown`` are apiVersions whose discovery failed."""
+
+    kinds: frozenset[Kind] = frozenset()
+    unknown: frozenset[str] = frozenset()
+
+    def serves(self, kind: Kind) -> bool | None:
+        """Is this kind served in this version? None where the discovery of its group failed."""
+        return None if kind.api_version in self.unknown else kind in self.kinds
+
+    def find(self, api_version: str, kind: str) -> Kind | None:
+        """The kind of an object by its apiVersion and kind; None where no such kind is known."""
+        group, _, version = api_version.rpartition("/")
+        wanted = (group, version, kind)
+        found = (each for each in self.kinds if (each.group, each.version, each.kind) == wanted)
+        return next(found, None)
+
+    def __or__(self, other: Discovery) -> Discovery:
+        """Both together."""
+        return Discovery(self.kinds | other.kinds, self.unknown | other.unknown)
+
+
 class Api(Protocol):
-    """Eight verbs. Every call has a deadline of its own and raises ApiError or Unreachable.
+    """The verbs. Every call has a deadline of its own and raises ApiError or Unreachable.
 
     Mutating verbs raise NotLeader, before anything is sent, where a lease guards the client.
-    Objects passed in are not changed; objects returned belong to the caller.
+    Objects passed in are not changed; objects returned belong to the caller. With ``names_only``
+    objects have their apiVersion, kind and metadata, and nothing else is sent.
     """
+
+    def acting_as(self, user: str) -> Api:
+        """The same API with the identity of a user: every request impersonates that user.
+
+        Connections, limits and the lease guard are shared with this Api. The groups are added
+        by the server; a user that does not exist has only the rights that name that user.
+        Raises ValueError for an empty user, and where this Api impersonates a user already.
+        """
+
+    async def discover(self) -> Discovery:
+        """All kinds that the server serves; those of a group that does not answer are unknown."""
 
     async def get(self, kind: Kind, namespace: str, name: str) -> Object | None:
         """The live object, or None where there is none. (A missing CRD raises ApiError 404.)"""
 
     async def list(
-        self, kind: Kind, namespace: str | None = None, *, labels: str = "", fields: str = ""
+        self,
+        kind: Kind,
+        namespace: str | None = None,
+        *,
+        labels: str = "",
+        fields: str = "",
+        names_only: bool = False,
     ) -> Listing:
         """All objects, in pages, of a namespace or (None) of all; never resourceVersion=0."""
 
     async def pages(
-        self, kind: Kind, namespace: str | None = None, *, labels: str = "", fields: str = ""
+        self,
+        kind: Kind,
+        namespace: str | None = None,
+        *,
+        labels: str = "",
+        fields: str = "",
+        names_only: bool = False,
     ) -> AsyncGenerator[Listing, None]:
-        """The same page by page, for whom all at once are too many.
+        """The same page by page, where all objects at once are too many.
 
-        ApiError 410 tells that the rest is lost, and that what came belongs to no list.
+        ApiError 410: the remaining pages are lost, and those that came are not a list.
         """
-        yield await self.list(kind, namespace, labels=labels, fields=fields)
+        yield await self.list(kind, namespace, labels=labels, fields=fields, names_only=names_only)
 
     def watch(
         self,
@@ -96,6 +145,7 @@ class Api(Protocol):
         fields: str = "",
         resource_version: str = "",
         initial_events: bool = False,
+        names_only: bool = False,
     ) -> AsyncIterator[WatchEvent]:
         """Frames from ``resource_version`` on; ends when the server or the deadline ends it.
 
@@ -135,5 +185,9 @@ class Api(Protocol):
 
     async def delete(
         self, kind: Kind, namespace: str, name: str, *, uid: str, resource_version: str = ""
-    ) -> None:
-        """Delete in the background, only while uid (and resourceVersion) are as given (409)."""
+    ) -> Object | None:
+        """Delete in the background, only while uid (and resourceVersion) are as given (409).
+
+        Returns what is left: the object while finalizers or a grace period keep it, with its
+        deletionTimestamp; None where it is gone.
+        """

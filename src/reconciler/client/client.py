@@ -8,25 +8,26 @@ https://kubernetes.io/docs/reference/using-api/api-concepts/
 from __future__ import annotations
 
 import asyncio
+import copy
 import random
 from collections.abc import AsyncGenerator, Callable, Mapping
 from typing import Any, Self
 from urllib.parse import quote
 
-import msgspec
-
 from contract.model import Kind, Object
-from reconciler.client.api import Api, ApiError, Listing, NotLeader, Unreachable, WatchEvent
-from reconciler.client.kubeconfig import Cluster
-from reconciler.client.transport import (
-    Answer,
-    Call,
-    Telemetry,
-    Transport,
-    error_of,
-    error_of_status,
-    frames,
+from reconciler.client import discovery, wire
+from reconciler.client.api import (
+    JSON,
+    Api,
+    ApiError,
+    Discovery,
+    Listing,
+    NotLeader,
+    Unreachable,
+    WatchEvent,
 )
+from reconciler.client.kubeconfig import Cluster
+from reconciler.client.transport import Call, Telemetry, Transport
 
 PAGE = 500
 """Objects in one page of a list."""
@@ -35,11 +36,13 @@ WATCH_SECONDS = (300, 600)
 """A watch ends itself after a random time between these, so that servers can balance them."""
 
 Guard = Callable[[], float | None]
-"""Asked before each write: raises NotLeader, or answers the seconds it may take (None: any)."""
+"""Called before each write: raises NotLeader, or returns the seconds it may take (None: any)."""
 
 _APPLY_PATCH = "application/apply-patch+yaml"
 _LIST_RESTARTS = 3
-_EVENTS = frozenset({"ADDED", "MODIFIED", "DELETED", "BOOKMARK"})
+_NAMES_OF_A_LIST = f"{JSON};as=PartialObjectMetadataList;g=meta.k8s.io;v=v1,{JSON}"
+_NAMES_OF_A_WATCH = f"{JSON};as=PartialObjectMetadata;g=meta.k8s.io;v=v1,{JSON}"
+"""A watch that asks for the List form is accepted and never sends a frame."""
 
 
 class Client(Api):
@@ -63,6 +66,8 @@ class Client(Api):
         telemetry: Telemetry | None = None,
         rng: random.Random | None = None,
     ) -> None:
+        self._impersonates = bool(cluster.impersonation)
+        self._user = ""
         self._transport = Transport(cluster, user_agent=user_agent, telemetry=telemetry)
         self._deadline = deadline
         self._list_deadline = list_deadline
@@ -81,21 +86,41 @@ class Client(Api):
         """Close all connections, after calls and watches have ended or were cancelled."""
         await self._transport.close()
 
+    def acting_as(self, user: str) -> Client:
+        """As Api.acting_as; the view is closed with this client."""
+        if not user or not user.isprintable():
+            raise ValueError(f"not a user to impersonate: {user!r}")
+        if self._impersonates:
+            raise ValueError(f"cannot act as {user}: this client impersonates a user already")
+        view = copy.copy(self)
+        view._user, view._impersonates = user, True  # noqa: SLF001 - a view is made nowhere else
+        return view
+
+    async def discover(self) -> Discovery:
+        return await discovery.discover(self._document)
+
     async def get(self, kind: Kind, namespace: str, name: str) -> Object | None:
-        answer = await self._read("get", kind, path_of(kind, namespace, name))
-        if answer.code == 404 and _names_an_object(answer):
+        answer = await self._read("get", kind.resource, path_of(kind, namespace, name))
+        if answer.code == 404 and wire.is_about_an_object(answer):
             return None
-        return _object(answer)
+        return wire.object_of(answer)
 
     async def list(
-        self, kind: Kind, namespace: str | None = None, *, labels: str = "", fields: str = ""
+        self,
+        kind: Kind,
+        namespace: str | None = None,
+        *,
+        labels: str = "",
+        fields: str = "",
+        names_only: bool = False,
     ) -> Listing:
+        select: Any = {"labels": labels, "fields": fields, "names_only": names_only}
         try:
             async with asyncio.timeout(self._list_deadline):
                 for _ in range(_LIST_RESTARTS):
                     items: list[Object] = []
                     try:
-                        async for page in self.pages(kind, namespace, labels=labels, fields=fields):
+                        async for page in self.pages(kind, namespace, **select):
                             items += page.items
                         return page._replace(items=items)
                     except ApiError as error:
@@ -107,13 +132,22 @@ class Client(Api):
         raise ApiError(410, "Expired", f"list {kind.resource}: its pages expire before the last")
 
     async def pages(
-        self, kind: Kind, namespace: str | None = None, *, labels: str = "", fields: str = ""
+        self,
+        kind: Kind,
+        namespace: str | None = None,
+        *,
+        labels: str = "",
+        fields: str = "",
+        names_only: bool = False,
     ) -> AsyncGenerator[Listing, None]:
         path = path_of(kind, namespace)
         query = _selectors(labels, fields) | {"limit": str(PAGE)}
+        accept = _NAMES_OF_A_LIST if names_only else JSON
         while True:
-            page = _object(await self._read("list", kind, path, query))
+            page = wire.object_of(await self._read("list", kind.resource, path, query, accept))
             items = page.get("items") or []
+            if names_only:
+                items = [wire.names_only(kind, item) for item in items]
             for item in items:
                 # Lists of built-in kinds leave these out of their items.
                 item.setdefault("apiVersion", kind.api_version)
@@ -132,6 +166,7 @@ class Client(Api):
         fields: str = "",
         resource_version: str = "",
         initial_events: bool = False,
+        names_only: bool = False,
     ) -> AsyncGenerator[WatchEvent, None]:
         """As Api.watch; a silence longer than ``quiet`` raises Unreachable."""
         seconds = self._random.randint(*WATCH_SECONDS)
@@ -145,12 +180,15 @@ class Client(Api):
         if initial_events:
             query |= {"sendInitialEvents": "true", "resourceVersionMatch": "NotOlderThan"}
         call = Call("watch", kind.resource, "GET", path_of(kind, namespace), tuple(query.items()))
+        call = call._replace(accept=_NAMES_OF_A_WATCH if names_only else JSON, user=self._user)
         stream = self._transport.stream(call, seconds=seconds + 10.0, quiet=self._quiet)
         async with stream as (answer, chunks):
             if answer.code >= 300:
-                raise error_of(answer)
-            async for line in frames(chunks):
-                if event := _event(line):
+                raise wire.error_of(answer)
+            async for line in wire.frames(chunks):
+                if event := wire.event_of(line):
+                    if names_only:
+                        event = event._replace(object=wire.names_only(kind, event.object))
                     yield event
 
     async def apply(
@@ -167,16 +205,18 @@ class Client(Api):
         if dry_run:
             query["dryRun"] = "All"
         path = _own_path(kind, body, subresource)
-        call = Call("apply", kind.resource, "PATCH", path, tuple(query.items()), _encode(body))
+        call = Call("apply", kind.resource, "PATCH", path, tuple(query.items()), wire.encode(body))
         return await self._write(call._replace(content_type=_APPLY_PATCH), guarded=not dry_run)
 
     async def create(self, kind: Kind, body: Object) -> Object:
         path = path_of(kind, body["metadata"].get("namespace"))
-        return await self._write(Call("create", kind.resource, "POST", path, body=_encode(body)))
+        return await self._write(
+            Call("create", kind.resource, "POST", path, body=wire.encode(body))
+        )
 
     async def replace(self, kind: Kind, body: Object, *, subresource: str = "") -> Object:
         path = _own_path(kind, body, subresource)
-        return await self._write(Call("update", kind.resource, "PUT", path, body=_encode(body)))
+        return await self._write(Call("update", kind.resource, "PUT", path, body=wire.encode(body)))
 
     async def patch(
         self,
@@ -189,12 +229,12 @@ class Client(Api):
         subresource: str = "",
     ) -> Object:
         path = path_of(kind, namespace, name, subresource)
-        call = Call("patch", kind.resource, "PATCH", path, body=_encode(patch))
+        call = Call("patch", kind.resource, "PATCH", path, body=wire.encode(patch))
         return await self._write(call._replace(content_type=content_type))
 
     async def delete(
         self, kind: Kind, namespace: str, name: str, *, uid: str, resource_version: str = ""
-    ) -> None:
+    ) -> Object | None:
         """As Api.delete; 404 where there is none (any more)."""
         preconditions = {"uid": uid}
         if resource_version:
@@ -206,19 +246,13 @@ class Client(Api):
             "preconditions": preconditions,
         }
         path = path_of(kind, namespace, name)
-        await self._write(Call("delete", kind.resource, "DELETE", path, body=_encode(options)))
+        call = Call("delete", kind.resource, "DELETE", path, body=wire.encode(options))
+        return wire.remaining(await self._write(call))
 
     async def version(self) -> str:
         """The API server's version, ``v1.36.2``."""
-        answer = await self._read("get", _VERSION, "/version")
-        return str(_object(answer).get("gitVersion", ""))
-
-    async def served(self, kind: Kind) -> bool:
-        """Does the API server know this kind, in this version?"""
-        answer = await self._read("get", kind, _root(kind))
-        if answer.code == 404:
-            return False
-        return any(each["name"] == kind.plural for each in _object(answer).get("resources") or ())
+        answer = await self._read("get", "version", "/version")
+        return str(wire.object_of(answer).get("gitVersion", ""))
 
     async def can(
         self,
@@ -245,15 +279,23 @@ class Client(Api):
             "spec": {"resourceAttributes": attributes},
         }
         path = path_of(_REVIEW, None)
-        call = Call("create", _REVIEW.resource, "POST", path, body=_encode(body))
+        call = Call("create", _REVIEW.resource, "POST", path, body=wire.encode(body))
         review = await self._write(call, guarded=False)  # it changes nothing
         return bool(review["status"].get("allowed"))
 
+    async def _document(self, path: str, accept: str) -> Object:
+        return wire.object_of(await self._read("get", "discovery", path, accept=accept))
+
     async def _read(
-        self, verb: str, kind: Kind, path: str, query: Mapping[str, str] | None = None
-    ) -> Answer:
-        call = Call(verb, kind.resource, "GET", path, tuple((query or {}).items()))
-        return await self._transport.send(call, self._deadline)
+        self,
+        verb: str,
+        resource: str,
+        path: str,
+        query: Mapping[str, str] | None = None,
+        accept: str = JSON,
+    ) -> wire.Answer:
+        call = Call(verb, resource, "GET", path, tuple((query or {}).items()), accept=accept)
+        return await self._transport.send(call._replace(user=self._user), self._deadline)
 
     async def _write(self, call: Call, *, guarded: bool = True) -> Object:
         async with self._writes:
@@ -263,10 +305,10 @@ class Client(Api):
                 if left <= 0:
                     raise NotLeader(f"{call}: not sent, the lease is about to run out")
                 seconds = min(seconds, left)
-            return _object(await self._transport.send(call, seconds))
+            call = call._replace(user=self._user)
+            return wire.object_of(await self._transport.send(call, seconds))
 
 
-_VERSION = Kind("", "v1", "Version", "version", namespaced=False)
 _REVIEW = Kind(
     "authorization.k8s.io",
     "v1",
@@ -295,37 +337,3 @@ def _own_path(kind: Kind, body: Object, subresource: str) -> str:
 def _selectors(labels: str, fields: str) -> dict[str, str]:
     selectors = {"labelSelector": labels, "fieldSelector": fields}
     return {name: value for name, value in selectors.items() if value}
-
-
-def _encode(body: Any) -> bytes:
-    return msgspec.json.encode(body)
-
-
-def _object(answer: Answer) -> Object:
-    if answer.code >= 300:
-        raise error_of(answer)
-    decoded = answer.json()
-    if not isinstance(decoded, dict):
-        raise Unreachable("the answer is no object: is something between us?")
-    return decoded
-
-
-def _names_an_object(answer: Answer) -> bool:
-    """Is this 404 about the object? One about a resource that is not served names none."""
-    try:
-        status = answer.json()
-    except Unreachable:
-        return False
-    return isinstance(status, dict) and bool((status.get("details") or {}).get("name"))
-
-
-def _event(line: bytes) -> WatchEvent | None:
-    """A frame; None for a type that is not known (yet). A Status is raised as ApiError."""
-    frame = Answer(200, {}, line).json()
-    if frame.get("kind") == "Status":
-        raise error_of_status(frame)
-    if frame.get("type") == "ERROR":
-        raise error_of_status(frame.get("object") or {})
-    if frame.get("type") not in _EVENTS or not isinstance(frame.get("object"), dict):
-        return None
-    return WatchEvent(frame["type"], frame["object"])

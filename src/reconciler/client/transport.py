@@ -8,40 +8,38 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import re
 import ssl
 import tempfile
 import time
-from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Iterator
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 from urllib.parse import quote, urlencode
 
 import aiohttp
-import msgspec
 import structlog
 import yarl
 from multidict import CIMultiDict
 
-from reconciler.client.api import ApiError, Unreachable
+from reconciler.client.api import JSON, Unreachable
 from reconciler.client.credentials import ConfigurationError, Proof
 from reconciler.client.kubeconfig import Cluster, Pem
-
-FRAME_LIMIT = 16 * 1024 * 1024
-"""Bytes of one watch frame; etcd holds no object above 1.5 MB, so more is no frame."""
+from reconciler.client.wire import Answer
 
 Telemetry = Callable[[str, str, int, float], None]
-"""Told of each request: verb, resource, HTTP status (0: no answer), seconds to the answer."""
+"""Called after each request with its verb, resource, HTTP status (0: no answer), seconds to the answer."""
 
 _CONNECT_SECONDS = 10.0
-_MESSAGE_LIMIT = 1024
 
 log = structlog.stdlib.get_logger(__name__)
 
 
 class Call(NamedTuple):
-    """One request. ``verb`` and ``resource`` are for telemetry; ``path`` is quoted already."""
+    """One request. ``verb`` and ``resource`` are for telemetry; ``path`` is quoted already.
+
+    ``user``, where it is not empty, is the user whose identity the request is made with.
+    """
 
     verb: str
     resource: str
@@ -49,25 +47,12 @@ class Call(NamedTuple):
     path: str
     query: tuple[tuple[str, str], ...] = ()
     body: bytes | None = None
-    content_type: str = "application/json"
+    content_type: str = JSON
+    accept: str = JSON
+    user: str = ""
 
     def __str__(self) -> str:
         return f"{self.method} {self.path}"
-
-
-class Answer(NamedTuple):
-    """What the server said, whatever it was."""
-
-    code: int
-    headers: Mapping[str, str]
-    body: bytes
-
-    def json(self) -> Any:
-        """The decoded body; a proxy's page with a good status is no answer of the API server."""
-        try:
-            return msgspec.json.decode(self.body)
-        except (msgspec.DecodeError, UnicodeDecodeError):
-            raise Unreachable("the answer is no JSON: is something between us?") from None
 
 
 class Transport:
@@ -83,11 +68,7 @@ class Transport:
     ) -> None:
         self._cluster = cluster
         self._telemetry = telemetry or (lambda *_: None)
-        self._headers = [
-            ("Accept", "application/json"),
-            ("User-Agent", user_agent),
-            *cluster.impersonation,
-        ]
+        self._headers = [("User-Agent", user_agent), *cluster.impersonation]
         self._credentials = cluster.credentials()
         self._tls = Tls(cluster)
         self._connections = {"request": connections, "watch": 0}
@@ -165,11 +146,13 @@ class Transport:
     async def _send(
         self, purpose: str, call: Call, limits: aiohttp.ClientTimeout, proof: Proof
     ) -> aiohttp.ClientResponse:
-        headers = CIMultiDict(self._headers)
+        headers = CIMultiDict([("Accept", call.accept), *self._headers])
         if proof.authorization:
             headers["Authorization"] = proof.authorization
         if call.body is not None:
             headers["Content-Type"] = call.content_type
+        if call.user:
+            headers["Impersonate-User"] = call.user
         return await self._session(purpose).request(
             call.method,
             yarl.URL(self._cluster.server + call.path + _query(call.query), encoded=True),
@@ -287,67 +270,3 @@ def _redacted(body: bytes, proof: Proof) -> bytes:
 
 def _shown(text: str, proof: Proof) -> str:
     return _redacted(text.encode(), proof).decode()
-
-
-def error_of(answer: Answer) -> ApiError:
-    """An answer that is no success, as ApiError; the body may be a Status, a text or a page."""
-    status = _decoded(answer.body)
-    if status.get("kind") == "Status":
-        error = error_of_status(status, answer.code)
-    else:
-        text = re.sub(r"<[^>]*>", " ", answer.body[:65536].decode("utf-8", "replace"))
-        error = ApiError(answer.code, message=_short(text))
-    header = answer.headers.get("Retry-After", "")
-    if error.retry_after is None and header.isdecimal():
-        error.retry_after = float(header)
-    return error
-
-
-def error_of_status(status: Mapping[str, Any], code: int = 0) -> ApiError:
-    """A Status object as ApiError; ``code`` where it names none."""
-    details = status.get("details") or {}
-    seconds = details.get("retryAfterSeconds")
-    return ApiError(
-        code=int(status.get("code") or code or 500),
-        reason=str(status.get("reason") or ""),
-        message=_short(str(status.get("message") or "")),
-        retry_after=float(seconds) if seconds else None,
-        causes=details.get("causes") or (),
-    )
-
-
-def _short(text: str) -> str:
-    words = " ".join(text.split())
-    return words if len(words) <= _MESSAGE_LIMIT else words[: _MESSAGE_LIMIT - 1] + "…"
-
-
-async def frames(chunks: AsyncIterable[bytes], limit: int = FRAME_LIMIT) -> AsyncIterator[bytes]:
-    """The lines of a watch, however they were cut into chunks; empty ones are left out.
-
-    A tail without a line end is a frame that was cut off, and dropped: the watch resumes before
-    it. Only a lone Status is let through that way: some servers send it so instead of a watch.
-    """
-    parts: list[bytes] = []
-    size = 0
-    async for chunk in chunks:
-        first, *rest = chunk.split(b"\n")
-        parts.append(first)
-        size += len(first)
-        if size > limit:
-            raise Unreachable(f"a watch frame above {limit} bytes")
-        for following in rest:
-            if line := b"".join(parts).strip():
-                yield line
-            parts, size = [following], len(following)
-    tail = b"".join(parts).strip()
-    if _decoded(tail).get("kind") == "Status":
-        yield tail
-
-
-def _decoded(text: bytes) -> dict[str, Any]:
-    """A JSON object; an empty one where the text is none."""
-    try:
-        value = msgspec.json.decode(text)
-    except (msgspec.DecodeError, UnicodeDecodeError):
-        return {}
-    return value if isinstance(value, dict) else {}

@@ -1,0 +1,46 @@
+"""How an object goes: at once, or marked and kept by finalizers or a grace period. Pure.
+
+https://kubernetes.io/docs/concepts/overview/working-with-objects/finalizers/
+"""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+
+from contract.model import Kind, Object
+from contract.status import rfc3339
+from memoryserver.patches import clone
+
+_GRACE = "deletionGracePeriodSeconds"
+
+
+def marked_for_deletion(kind: Kind, obj: Object, now: datetime, grace: int | None) -> Object:
+    """The object after a DELETE that may shorten its grace period, in seconds, but not prolong it."""
+    seconds = _grace_of(kind, obj) if grace is None else grace
+    marked: Object = clone(obj)
+    metadata = marked["metadata"]
+    if "deletionTimestamp" in metadata and seconds >= metadata.get(_GRACE, 0):
+        return marked
+    if "generation" in metadata and "deletionTimestamp" not in metadata:
+        metadata["generation"] += 1
+    metadata["deletionTimestamp"] = rfc3339(now + timedelta(seconds=seconds))
+    if kind.resource == "namespaces":
+        marked["status"] = {"phase": "Terminating"}
+    else:
+        metadata[_GRACE] = seconds
+    return marked
+
+
+def is_kept(obj: Object) -> bool:
+    """Does an object that is marked for deletion stay? A Namespace has finalizers in its spec."""
+    metadata = obj["metadata"]
+    in_spec = (obj.get("spec") or {}).get("finalizers") if obj["kind"] == "Namespace" else None
+    return bool(metadata.get("finalizers") or in_spec or metadata.get(_GRACE))
+
+
+def _grace_of(kind: Kind, obj: Object) -> int:
+    """Seconds that a deleted object is given: a pod that is on a node has to be stopped there."""
+    spec, phase = obj.get("spec") or {}, (obj.get("status") or {}).get("phase")
+    if kind.resource != "pods" or not spec.get("nodeName") or phase in {"Succeeded", "Failed"}:
+        return 0
+    return int(spec.get("terminationGracePeriodSeconds", 30))
