@@ -1,19 +1,28 @@
-"""An in-memory Kubernetes API: for tests, for a dry look at a plan, for runs without a cluster.
+"""Equipment of tests: a Kubernetes API server in memory.
 
 ``MemoryApi`` speaks the verbs of ``Api``. What the server behind it does is checked against a
-real API server by the same table of scenarios (``tests/world/scenarios.py``); what it does not
-know (admission chains, most of validation, the thousand other kinds) it does not pretend to.
+real API server by the same table of scripts (``tests/world``); what it does not know (admission
+chains, most of validation, the thousand other kinds) it does not pretend to.
 
-    api.py         the client: verbs, faults switched on and off
-    watch.py       what one watch hears, and how it ends
+    api.py         the client: the verbs, the way to the server, identity
+    switches.py    the switches of a client's faults
     faults.py      what can go wrong on the way
+    watch.py       which frames a watch sends, and how it ends
     server.py      what each verb does to the objects
     storage.py     the objects, what is served, every way to read
-    apply.py       field ownership: server-side apply and who owns what after an update
+    served.py      the built-in kinds
+    journal.py     what happened, for watches
+    deletion.py    what a DELETE leaves
+    apply.py       field ownership: server-side apply, and who owns what after an update
+    patches.py     JSON patch and merge patch
+    selectors.py   label and field selectors
     shapes.py      which lists have keys, which maps are atomic
     rules.py       what is refused
     defaults.py    what the server fills in, drops and spells differently
-    structural.py  the same for custom resources, by their schema
+    pod_defaults.py  the same for pods and their templates
+    quantities.py  the one spelling of a quantity
+    assigned.py    what the server assigns: addresses, ports, the first status
+    structural.py  defaults and pruning of custom resources, by their schema
 """
 
 from memoryserver.api import MemoryApi

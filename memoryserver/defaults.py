@@ -12,6 +12,13 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 from contract.model import Kind, Object
+from memoryserver.pod_defaults import (
+    pod,
+    set_defaults,
+    spell_quantities,
+    spell_resources,
+    template,
+)
 from memoryserver.quantities import quantity
 from memoryserver.shapes import is_built_in
 from memoryserver.structural import stored
@@ -73,112 +80,28 @@ def _without_empties(value: Any, name: str, parent: str) -> Any:
 # ---- defaults of the built-in kinds -----------------------------------------------------------
 
 
-def _defaults(target: Object, **values: Any) -> None:
-    for name, value in values.items():
-        target.setdefault(name, value)
-
-
-def _quantities(target: Object | None) -> None:
-    for name, value in (target or {}).items():
-        target[name] = quantity(value)  # type: ignore[index]
-
-
-def _resources(resources: Object) -> None:
-    _quantities(resources.get("limits"))
-    _quantities(resources.get("requests"))
-
-
-def _probe(probe: Object) -> None:
-    _defaults(probe, timeoutSeconds=1, periodSeconds=10, successThreshold=1, failureThreshold=3)
-    if "httpGet" in probe:
-        _defaults(probe["httpGet"], path="/", scheme="HTTP")
-
-
-def _container(container: Object) -> None:
-    name, _, digest = container.get("image", "").partition("@")
-    tag = name.rpartition("/")[2].partition(":")[2]
-    latest = tag == "latest" or not (tag or digest)
-    _defaults(
-        container,
-        imagePullPolicy="Always" if latest else "IfNotPresent",
-        terminationMessagePath="/dev/termination-log",
-        terminationMessagePolicy="File",
-        resources={},
-    )
-    _resources(container["resources"])
-    for port in container.get("ports", ()):
-        port.setdefault("protocol", "TCP")
-    for name in ("livenessProbe", "readinessProbe", "startupProbe"):
-        if name in container:
-            _probe(container[name])
-    for hook in container.get("lifecycle", {}).values():
-        if "httpGet" in hook:
-            _defaults(hook["httpGet"], path="/", scheme="HTTP")
-    for variable in container.get("env", ()):
-        source = variable.get("valueFrom", {})
-        if "fieldRef" in source:
-            source["fieldRef"].setdefault("apiVersion", "v1")
-        if "resourceFieldRef" in source:
-            source["resourceFieldRef"].setdefault("divisor", "0")
-
-
-def _volume(volume: Object) -> None:
-    for source in ("configMap", "secret", "projected", "downwardAPI"):
-        if source in volume:
-            volume[source].setdefault("defaultMode", 420)
-    if "sizeLimit" in volume.get("emptyDir", {}):
-        volume["emptyDir"]["sizeLimit"] = quantity(volume["emptyDir"]["sizeLimit"])
-    if "hostPath" in volume:
-        volume["hostPath"].setdefault("type", "")
-    if set(volume) == {"name"}:
-        volume["emptyDir"] = {}
-
-
-def _pod_spec(spec: Object) -> None:
-    _defaults(
-        spec,
-        restartPolicy="Always",
-        terminationGracePeriodSeconds=30,
-        dnsPolicy="ClusterFirst",
-        securityContext={},
-        schedulerName="default-scheduler",
-    )
-    if "serviceAccountName" in spec:
-        spec["serviceAccount"] = spec["serviceAccountName"]
-    for name in ("initContainers", "containers"):
-        for container in spec.get(name, ()):
-            _container(container)
-    for volume in spec.get("volumes", ()):
-        _volume(volume)
-
-
-def _template(obj: Object) -> None:
-    template = obj.get("spec", {}).get("template")
-    if template is not None:
-        template.setdefault("metadata", {})
-        _pod_spec(template.setdefault("spec", {}))
-
-
 def _deployment(obj: Object) -> None:
     spec = obj.setdefault("spec", {})
-    _defaults(spec, replicas=1, revisionHistoryLimit=10, progressDeadlineSeconds=600, strategy={})
+    set_defaults(
+        spec, replicas=1, revisionHistoryLimit=10, progressDeadlineSeconds=600, strategy={}
+    )
     _rolling(spec["strategy"], maxUnavailable="25%", maxSurge="25%")
 
 
 def _rolling(strategy: Object, **values: Any) -> None:
     strategy.setdefault("type", "RollingUpdate")
     if strategy["type"] == "RollingUpdate":
-        _defaults(strategy.setdefault("rollingUpdate", {}), **values)
+        set_defaults(strategy.setdefault("rollingUpdate", {}), **values)
 
 
 def _stateful_set(obj: Object) -> None:
     spec = obj.setdefault("spec", {})
-    _defaults(spec, replicas=1, revisionHistoryLimit=10, podManagementPolicy="OrderedReady")
+    set_defaults(spec, replicas=1, revisionHistoryLimit=10, podManagementPolicy="OrderedReady")
     _rolling(spec.setdefault("updateStrategy", {}), partition=0)
     retention = spec.setdefault("persistentVolumeClaimRetentionPolicy", {})
-    _defaults(retention, whenDeleted="Retain", whenScaled="Retain")
+    set_defaults(retention, whenDeleted="Retain", whenScaled="Retain")
     for claim in spec.get("volumeClaimTemplates", ()):
-        _defaults(claim, apiVersion="v1", kind="PersistentVolumeClaim")
+        set_defaults(claim, apiVersion="v1", kind="PersistentVolumeClaim")
         _claim(claim)
 
 
@@ -191,7 +114,7 @@ def _daemon_set(obj: Object) -> None:
 def _job_spec(spec: Object) -> None:
     if "completions" not in spec and "parallelism" not in spec:
         spec["completions"] = 1
-    _defaults(
+    set_defaults(
         spec,
         parallelism=1,
         backoffLimit=6,
@@ -221,24 +144,24 @@ def _job(obj: Object) -> None:
 
 def _cron_job(obj: Object) -> None:
     spec = obj.setdefault("spec", {})
-    _defaults(spec, concurrencyPolicy="Allow", suspend=False)
-    _defaults(spec, successfulJobsHistoryLimit=3, failedJobsHistoryLimit=1)
+    set_defaults(spec, concurrencyPolicy="Allow", suspend=False)
+    set_defaults(spec, successfulJobsHistoryLimit=3, failedJobsHistoryLimit=1)
     job = spec.setdefault("jobTemplate", {})
     job.setdefault("metadata", {})
-    _template(job)
+    template(job)
 
 
 def _service(obj: Object) -> None:
     spec = obj.setdefault("spec", {})
-    _defaults(spec, type="ClusterIP", sessionAffinity="None")
+    set_defaults(spec, type="ClusterIP", sessionAffinity="None")
     for port in spec.get("ports", ()):
-        _defaults(port, protocol="TCP", targetPort=port.get("port"))
+        set_defaults(port, protocol="TCP", targetPort=port.get("port"))
     if spec["type"] != "ExternalName":
         # Headless and without selector: whoever writes the endpoints may use either family.
         both = spec.get("clusterIP") == "None" and not spec.get("selector")
-        _defaults(spec, ipFamilies=["IPv4", "IPv6"] if both else ["IPv4"])
-        _defaults(spec, ipFamilyPolicy="RequireDualStack" if both else "SingleStack")
-        _defaults(spec, internalTrafficPolicy="Cluster")
+        set_defaults(spec, ipFamilies=["IPv4", "IPv6"] if both else ["IPv4"])
+        set_defaults(spec, ipFamilyPolicy="RequireDualStack" if both else "SingleStack")
+        set_defaults(spec, internalTrafficPolicy="Cluster")
         if "clusterIP" in spec:
             spec.setdefault("clusterIPs", [spec["clusterIP"]])
     if spec["type"] in {"LoadBalancer", "NodePort"}:
@@ -254,9 +177,11 @@ def _autoscaler(obj: Object) -> None:
     if behavior is not None:
         percent = {"type": "Percent", "value": 100, "periodSeconds": 15}
         up, down = behavior.setdefault("scaleUp", {}), behavior.setdefault("scaleDown", {})
-        _defaults(up, stabilizationWindowSeconds=0, selectPolicy="Max")
-        _defaults(up, policies=[{"type": "Pods", "value": 4, "periodSeconds": 15}, dict(percent)])
-        _defaults(down, selectPolicy="Max", policies=[dict(percent)])
+        set_defaults(up, stabilizationWindowSeconds=0, selectPolicy="Max")
+        set_defaults(
+            up, policies=[{"type": "Pods", "value": 4, "periodSeconds": 15}, dict(percent)]
+        )
+        set_defaults(down, selectPolicy="Max", policies=[dict(percent)])
     for metric in spec.get("metrics", ()):
         for source in metric.values():
             target = source.get("target", {}) if isinstance(source, dict) else {}
@@ -290,18 +215,18 @@ def _namespace(obj: Object) -> None:
 def _claim(obj: Object) -> None:
     spec = obj.setdefault("spec", {})
     spec.setdefault("volumeMode", "Filesystem")
-    _resources(spec.setdefault("resources", {}))
+    spell_resources(spec.setdefault("resources", {}))
     obj.setdefault("status", {}).setdefault("phase", "Pending")
 
 
 def _quota(obj: Object) -> None:
-    _quantities(obj.get("spec", {}).get("hard"))
+    spell_quantities(obj.get("spec", {}).get("hard"))
 
 
 def _limit_range(obj: Object) -> None:
     for limit in obj.get("spec", {}).get("limits", ()):
         for name in ("min", "max", "default", "defaultRequest"):
-            _quantities(limit.get(name))
+            spell_quantities(limit.get(name))
         if limit.get("type") == "Container":
             default = (limit.get("max") or {}) | (limit.get("default") or {})
             request = (
@@ -319,29 +244,17 @@ def _binding(obj: Object) -> None:
             subject.setdefault("apiGroup", "rbac.authorization.k8s.io")
 
 
-def _pod(obj: Object) -> None:
-    spec = obj.setdefault("spec", {})
-    _pod_spec(spec)
-    for container in spec.get("containers", ()):
-        # Of pods only: the template that a pod is made of keeps its requests as they are.
-        if limits := container["resources"].get("limits"):
-            requests = container["resources"].get("requests") or {}
-            container["resources"]["requests"] = limits | requests
-    _defaults(spec, priority=0, enableServiceLinks=True, preemptionPolicy="PreemptLowerPriority")
-    obj.setdefault("status", {}).setdefault("phase", "Pending")
-
-
 _FILLERS: dict[str, Iterable[Callable[[Object], None]]] = {
-    "Deployment": (_deployment, _template),
-    "ReplicaSet": (lambda obj: _defaults(obj.setdefault("spec", {}), replicas=1), _template),
-    "StatefulSet": (_stateful_set, _template),
-    "DaemonSet": (_daemon_set, _template),
-    "Job": (_job, _template),
+    "Deployment": (_deployment, template),
+    "ReplicaSet": (lambda obj: set_defaults(obj.setdefault("spec", {}), replicas=1), template),
+    "StatefulSet": (_stateful_set, template),
+    "DaemonSet": (_daemon_set, template),
+    "Job": (_job, template),
     "CronJob": (
         _cron_job,
-        lambda obj: _template(obj["spec"]["jobTemplate"]),
+        lambda obj: template(obj["spec"]["jobTemplate"]),
     ),
-    "Pod": (_pod,),
+    "Pod": (pod,),
     "Service": (_service,),
     "HorizontalPodAutoscaler": (_autoscaler,),
     "NetworkPolicy": (_network_policy,),

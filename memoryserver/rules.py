@@ -75,7 +75,8 @@ def conflict(kind: Kind, name: str, what: str = "") -> ApiError:
 def invalid(kind: Kind, name: str, field: str, what: str, reason: str = "Invalid") -> ApiError:
     """422 that names one field."""
     cause = {"reason": f"FieldValue{reason}", "message": what, "field": field}
-    message = f'{kind.kind} "{name}" is invalid: {field}: {what}'
+    full = f"{kind.kind}.{kind.group}" if kind.group else kind.kind
+    message = f'{full} "{name}" is invalid: {field}: {what}'
     return ApiError(422, "Invalid", message, causes=[cause])
 
 
@@ -139,7 +140,7 @@ def check_change(kind: Kind, old: Object, new: Object) -> None:
 
 
 def check_spec(kind: Kind, obj: Object) -> None:
-    """The selector of a workload must select its own pods."""
+    """The selector of a workload must select its own pods; a deadline must be reachable."""
     if kind.resource not in {"deployments.apps", "statefulsets.apps", "daemonsets.apps"}:
         return
     name, spec = obj["metadata"]["name"], obj.get("spec") or {}
@@ -153,6 +154,10 @@ def check_spec(kind: Kind, obj: Object) -> None:
         raise invalid(kind, name, "spec.template.metadata.labels", what)
     if not (template.get("spec") or {}).get("containers"):
         raise invalid(kind, name, "spec.template.spec.containers", "Required value", "Required")
+    deadline = spec.get("progressDeadlineSeconds")
+    if deadline is not None and deadline <= spec.get("minReadySeconds", 0):
+        what = f"Invalid value: {deadline}: must be greater than minReadySeconds"
+        raise invalid(kind, name, "spec.progressDeadlineSeconds", what)
 
 
 def value_at(obj: Object, path: tuple[str, ...]) -> Any:

@@ -12,7 +12,6 @@ import json
 import sys
 from collections.abc import Sequence
 from importlib.metadata import version as installed_version
-from pathlib import Path
 from typing import Any, NoReturn
 
 import click
@@ -124,7 +123,7 @@ def run(namespaces: tuple[str, ...], all_namespaces: bool, **options: Any) -> No
         )
     except ValueError as error:
         raise click.UsageError(str(error)) from None
-    lease_namespace = options["lease_namespace"] or _pod_namespace() or DEFAULT_NAMESPACE
+    lease_namespace = options["lease_namespace"] or kubeconfig.pod_namespace() or DEFAULT_NAMESPACE
     settings = app.Settings(
         name=NAME,
         version=VERSION,
@@ -301,14 +300,6 @@ def _cluster(options: dict[str, Any], code: int = 1) -> kubeconfig.Cluster:
         return kubeconfig.load(options["kubeconfig"], options["context"])
     except kubeconfig.ConfigurationError as error:
         _fail(str(error), code)
-
-
-def _pod_namespace() -> str | None:
-    path = Path("/var/run/secrets/kubernetes.io/serviceaccount/namespace")
-    try:
-        return path.read_text().strip()
-    except OSError:
-        return None
 
 
 def _print(objects: Sequence[Any], output: str) -> None:

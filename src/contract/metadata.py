@@ -94,3 +94,8 @@ def newer(version: str, other: str) -> bool:
     if version.isdigit() and other.isdigit():
         return int(version) > int(other)
     return version != other
+
+
+def known_newer(version: str, other: str) -> bool:
+    """As ``newer``, but False where the two cannot be compared."""
+    return version.isdigit() and other.isdigit() and int(version) > int(other)

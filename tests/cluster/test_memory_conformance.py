@@ -20,7 +20,8 @@ from reconciler.client import kubeconfig
 from reconciler.client.api import MERGE_PATCH, ApiError
 from reconciler.client.client import Client
 from world.deletions import DELETIONS, Deletion, what_is_left
-from world.kinds import CONFIG_MAP, CRD, NAMESPACE, WIDGET, WIDGET_CRD, body
+from world.kinds import CONFIG_MAP, CRD, DEPLOYMENT, NAMESPACE, WIDGET, WIDGET_CRD, body, deployment
+from world.refusals import UNREACHABLE, refused
 from world.scenarios import MANAGER, SCENARIOS, Scenario, Transcript
 
 
@@ -46,6 +47,15 @@ async def test_a_delete_leaves_the_same(deletion: Deletion, client: Client, name
     if deletion.left and deletion.left[0] != ["kubernetes"]:
         free = {"metadata": {"finalizers": None}}
         await client.patch(deletion.kind, namespace, "x", free, content_type=MERGE_PATCH)
+
+
+@pytest.mark.parametrize(("deadline", "words"), UNREACHABLE)
+async def test_a_deadline_is_refused_in_the_same_words(
+    client: Client, namespace: str, deadline: int, words: str
+) -> None:
+    obj = deployment("x", minReadySeconds=10, progressDeadlineSeconds=deadline)
+    obj["metadata"]["namespace"] = namespace
+    assert await refused(client, DEPLOYMENT, obj) == words
 
 
 async def test_the_built_in_kinds_are_the_same(client: Client) -> None:

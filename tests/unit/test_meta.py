@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from contract.metadata import dns_name, label_value, newer
+from contract.metadata import dns_name, known_newer, label_value, newer
 from contract.status import Condition, conditions
 from reconciler.contention import FREE_REPAIRS, QUIET, Repairs
 
@@ -55,6 +55,7 @@ def test_a_version_that_is_no_legal_label_gets_a_hash(text):
 )
 def test_resource_versions_are_compared_as_numbers(left, right, expected):
     assert newer(left, right) is expected
+    assert known_newer(left, right) is (expected and left.isdigit())
 
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)

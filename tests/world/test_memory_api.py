@@ -11,7 +11,18 @@ from contract.model import Kind, Object
 from memoryserver import MemoryApi
 from reconciler.client.api import MERGE_PATCH, ApiError
 from world.deletions import DELETIONS, Deletion, what_is_left
-from world.kinds import CONFIG_MAP, CRD, NAMESPACE, POD, WIDGET, WIDGET_CRD, body
+from world.kinds import (
+    CONFIG_MAP,
+    CRD,
+    DEPLOYMENT,
+    NAMESPACE,
+    POD,
+    WIDGET,
+    WIDGET_CRD,
+    body,
+    deployment,
+)
+from world.refusals import UNREACHABLE, refused
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 OPTIONAL = Kind("keda.test", "v1", "ScaledObject", "scaledobjects")
@@ -80,6 +91,18 @@ async def test_a_pod_on_a_node_stays_until_its_kubelet_is_done(api: MemoryApi) -
     assert await api.get(POD, "default", "x") is not None
     assert api.server.delete(POD, "default", "x", grace=0) is None
     assert await api.get(POD, "default", "x") is None
+
+
+# ---- validation ---------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("deadline", "words"), UNREACHABLE)
+async def test_a_deadline_is_above_the_wait_for_readiness(
+    api: MemoryApi, deadline: int, words: str
+) -> None:
+    obj = deployment("x", minReadySeconds=10, progressDeadlineSeconds=deadline)
+    obj["metadata"]["namespace"] = "default"
+    assert await refused(api, DEPLOYMENT, obj) == words
 
 
 # ---- discovery ----------------------------------------------------------------------------------

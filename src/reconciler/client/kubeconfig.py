@@ -28,7 +28,7 @@ from reconciler.client.credentials import (
     TokenFile,
 )
 
-__all__ = ["Cluster", "ConfigurationError", "Pem", "in_cluster", "load"]
+__all__ = ["Cluster", "ConfigurationError", "Pem", "in_cluster", "load", "pod_namespace"]
 
 SERVICE_ACCOUNT = Path("/var/run/secrets/kubernetes.io/serviceaccount")
 
@@ -87,14 +87,21 @@ def in_cluster(environ: Mapping[str, str], account: Path = SERVICE_ACCOUNT) -> C
             f"this is a pod, but {token} is missing: "
             "set automountServiceAccountToken, or point KUBECONFIG at a file"
         )
-    namespace = account / "namespace"
     return Cluster(
         server=f"https://[{host}]:{port}" if ":" in host else f"https://{host}:{port}",
-        namespace=namespace.read_text().strip() if namespace.is_file() else "default",
+        namespace=pod_namespace(account) or "default",
         context="in-cluster",
         ca=account / "ca.crt",
         credentials=partial(TokenFile, token),
     )
+
+
+def pod_namespace(account: Path = SERVICE_ACCOUNT) -> str | None:
+    """The namespace of the pod that this process runs in; None outside of a pod."""
+    try:
+        return (account / "namespace").read_text().strip() or None
+    except OSError:
+        return None
 
 
 def _from_files(paths: list[Path], context: str | None) -> Cluster:
