@@ -32,8 +32,8 @@ class MemoryApi(Switches, Api):
 
     ``now`` is the clock (of a new server; not used where ``server`` is given). ``manager`` is
     the field manager of POST, PUT and patches, as a real client's user agent would be.
-    ``deadline`` and ``watch_seconds`` end calls and watches, ``quiet`` a watch that hears nothing
-    at all, by loop time. ``guard`` is called before every write but a dry run, and raises
+    ``deadline`` and ``watch_seconds`` end calls and watches, ``quiet`` a watch without a frame,
+    by loop time. ``guard`` is called before every write but a dry run, and raises
     NotLeader. ``user`` is who is impersonated, if anybody. Other arguments are the server's.
     """
 

@@ -250,8 +250,8 @@ def _conflict(conflicts: Mapping[Manager, Iterable[Path]], owners: Owners) -> Ap
             for path in sorted(fields, key=str)
         ]
     plural = "" if len(causes) == 1 else "s"
-    told = "; ".join(f"{cause['message']}: {cause['field']}" for cause in causes)
-    message = f"Apply failed with {len(causes)} conflict{plural}: {told}"
+    listed = "; ".join(f"{cause['message']}: {cause['field']}" for cause in causes)
+    message = f"Apply failed with {len(causes)} conflict{plural}: {listed}"
     return ApiError(409, "Conflict", message, causes=causes)
 
 

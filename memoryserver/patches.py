@@ -32,7 +32,7 @@ def merge_patch(value: Any, patch: Any) -> Any:
 def json_patch(value: Any, operations: Any) -> Any:
     """``value`` with a JSON patch applied.
 
-    Raises ApiError: 400 where it is no list of operations, 422 where a ``test`` fails or a
+    Raises ApiError: 400 where it is not a list of operations, 422 where a ``test`` fails or a
     path does not exist (the API server gives both the same answer, and not 409).
     """
     if not isinstance(operations, list):

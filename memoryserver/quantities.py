@@ -23,7 +23,7 @@ _BINARY = {s: Fraction(1024 ** (i + 1)) for i, s in enumerate(("Ki", "Mi", "Gi",
 def quantity(value: Any) -> Any:
     """A quantity in its canonical spelling: ``1000m`` is ``1``, ``1024Mi`` is ``1Gi``.
 
-    Exponents (``1e3``) and what is no quantity stay as they are.
+    Exponents (``1e3``) and what is not a quantity stay as they are.
     """
     text = str(value)
     number = text.rstrip("numkKMGTPEi")

@@ -2,7 +2,7 @@
 
 Synchronous and deterministic: time comes from the clock that is passed in, uids and revisions
 are counted. Every rule here was read off a real API server (1.36); the tests run one table of
-scenarios against both. ``api.MemoryApi`` is the way in for whoever takes an ``Api``.
+scenarios against both. ``api.MemoryApi`` is the client.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ _SERVER_METADATA = frozenset(
 
 
 class Server(Storage):
-    """The state behind any number of ``MemoryApi``; what it is made of, ``Storage`` says."""
+    """The state behind any number of ``MemoryApi``; see ``Storage`` for its parts."""
 
     # ---- writing -------------------------------------------------------------------------------
 
@@ -132,8 +132,8 @@ class Server(Storage):
             raise ApiError(400, "BadRequest", "metadata.managedFields must be nil")
         self._check_subresource(kind, subresource)
         live = self._of(kind).get(self._key(kind, body))
-        if told := undeclared(body, self._schema(kind) or {}):
-            raise ApiError(500, "", f"failed to create typed patch object: {told}")
+        if error := undeclared(body, self._schema(kind) or {}):
+            raise ApiError(500, "", f"failed to create typed patch object: {error}")
         if live is None and subresource:
             raise rules.not_found(kind, metadata["name"])
         if live is None and metadata.get("uid"):
@@ -180,8 +180,8 @@ class Server(Storage):
             ("ResourceVersion", resource_version, metadata["resourceVersion"]),
         ):
             if wanted and wanted != found:
-                told = f"the {what} in the precondition ({wanted}) does not match ({found})"
-                raise rules.conflict(kind, name, told)
+                error = f"the {what} in the precondition ({wanted}) does not match ({found})"
+                raise rules.conflict(kind, name, error)
         new = marked_for_deletion(kind, live.object, self.now(), grace)
         if not is_kept(new):
             self._drop(kind, live)
@@ -286,10 +286,10 @@ class Server(Storage):
     def _body(self, kind: Kind, body: Object) -> Object:
         body = clone(body)
         if (body.get("apiVersion"), body.get("kind")) != (kind.api_version, kind.kind):
-            told = (
+            error = (
                 f"the body is {body.get('apiVersion')} {body.get('kind')}, not {kind.api_version}"
             )
-            raise ApiError(400, "BadRequest", f"{told} {kind.kind}")
+            raise ApiError(400, "BadRequest", f"{error} {kind.kind}")
         body.setdefault("metadata", {})
         if kind.namespaced and not body["metadata"].get("namespace"):
             raise ApiError(400, "BadRequest", f"{kind.kind} without a namespace")

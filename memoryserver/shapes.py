@@ -1,6 +1,6 @@
 """What server-side apply knows of a value: is it granular or atomic, and what names a list's items.
 
-Two sources say so: a table for the built-in kinds, taken from the server's OpenAPI document,
+Two sources: a table for the built-in kinds, taken from the server's OpenAPI document,
 and the structural schema of a custom resource. Everything the table does not name is a granular
 map or an atomic list, which is the API server's default too.
 https://kubernetes.io/docs/reference/using-api/server-side-apply/#merge-strategy
@@ -153,7 +153,7 @@ class Custom:
         return BuiltIn("", name) if name == "status" else Structural({})
 
     def item(self) -> Shape:
-        raise TypeError("an object is no list")
+        raise TypeError("an object is not a list")
 
 
 def shape_of(kind: Kind, schema: dict[str, Any] | None = None) -> Shape:

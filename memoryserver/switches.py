@@ -35,7 +35,7 @@ class Switches:
     ) -> None:
         """Raise CrashPoint at that write, counted from now; from then on every call raises it.
 
-        ``when="after"``: it is committed and the process dies before it hears so. ``"before"``:
+        ``when="after"``: it is committed and the process dies before the answer comes. ``"before"``:
         it is never sent. ``on`` narrows which writes count. Dry runs never do.
         """
         self.faults.crash_after(writes, when, on)
@@ -45,7 +45,7 @@ class Switches:
         self.faults.drop = predicate
 
     def hold_events(self, kind: Kind) -> None:
-        """Let a kind's watches hear nothing, while calls pass: a cache that falls behind.
+        """Hold back the frames of a kind's watches, while calls pass: a cache that falls behind.
 
         Longer than ``quiet``, and the client gives the watch up.
         """
@@ -67,7 +67,7 @@ class Switches:
         self.faults.delay(seconds, verb, kind)
 
     def delay_answers(self, seconds: float) -> None:
-        """Let answers to writes come that long after the watch told of them (0: at once)."""
+        """Let answers to writes come that long after their watch events (0: at once)."""
         self.faults.answers_after = seconds
 
     def partition(self, how: Partition = "refused") -> None:

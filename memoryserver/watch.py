@@ -1,4 +1,4 @@
-"""One watch: which frames it hears, when bookmarks come, and everything that can end it."""
+"""One watch: which frames it sends, when bookmarks come, and everything that can end it."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from memoryserver.server import Server
 from reconciler.client.api import Unreachable, WatchEvent
 
 BOOKMARK_SECONDS = 60.0
-"""A quiet watch tells its resource version about that often."""
+"""Seconds: a quiet watch sends its resource version about that often."""
 
 _RESOLUTION = 0.001
 
@@ -30,15 +30,15 @@ async def follow(
     """The frames after the revision ``position``, until ``seconds`` have passed.
 
     Raises ApiError 410 where they are not all known any more, Unreachable where the client is cut
-    off (or hears nothing at all for ``quiet`` seconds), and whatever ends open watches.
+    off (or gets no frame for ``quiet`` seconds), and whatever ends open watches.
     """
     loop, journal = asyncio.get_running_loop(), server.journal
-    news, epoch = asyncio.Event(), faults.watch_epoch
-    end, heard = loop.time() + seconds, loop.time()
-    journal.listeners.add(news.set)
+    changed, epoch = asyncio.Event(), faults.watch_epoch
+    end, last_frame = loop.time() + seconds, loop.time()
+    journal.listeners.add(changed.set)
     try:
         while True:
-            news.clear()
+            changed.clear()
             # Timers may fire a clock's resolution early; what is due then must count as due.
             now = loop.time() + _RESOLUTION
             if faults.crashed:
@@ -60,23 +60,23 @@ async def follow(
                     return
                 for entry in journal.since(position, kind.resource):
                     seen = entry.seen_by(selects)
-                    position, heard = entry.revision, now
+                    position, last_frame = entry.revision, now
                     if seen is not None:
                         event = WatchEvent(seen[0], server.shown(kind, seen[1]))
                         if not (faults.drop and faults.drop(kind, event)):
                             yield event
-                if now >= heard + BOOKMARK_SECONDS:
+                if now >= last_frame + BOOKMARK_SECONDS:
                     # A revision beyond the last entry: this is what bookmarks are for.
-                    position, heard = server.revision, now
+                    position, last_frame = server.revision, now
                     yield bookmark(kind, position)
-            elif now >= heard + quiet:
-                raise Unreachable(f"nothing was heard of the watch for {quiet:g} s")
-            until = heard + quiet if silent else min(heard + BOOKMARK_SECONDS, end)
+            elif now >= last_frame + quiet:
+                raise Unreachable(f"no frame of the watch for {quiet:g} s")
+            until = last_frame + quiet if silent else min(last_frame + BOOKMARK_SECONDS, end)
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout_at(until):
-                    await news.wait()
+                    await changed.wait()
     finally:
-        journal.listeners.discard(news.set)
+        journal.listeners.discard(changed.set)
 
 
 def bookmark(kind: Kind, revision: int, *, initial_events_end: bool = False) -> WatchEvent:

@@ -142,7 +142,7 @@ async def test_a_silent_partition_ends_a_watch_after_its_patience(api: MemoryApi
     events = await collected(api, 200, resource_version=str(api.server.revision))
 
     await cut
-    assert events == [(90, "nothing was heard of the watch for 90 s")]
+    assert events == [(90, "no frame of the watch for 90 s")]
 
 
 async def _do(act: Any) -> None:
@@ -255,7 +255,7 @@ async def test_a_watch_that_is_held_for_long_is_given_up(api: MemoryApi) -> None
 
     events = await collected(api, 400, resource_version="1000")
 
-    assert events == [(90, "nothing was heard of the watch for 90 s")]
+    assert events == [(90, "no frame of the watch for 90 s")]
 
 
 async def test_an_open_watch_outlives_a_compaction(api: MemoryApi) -> None:
@@ -303,7 +303,7 @@ async def test_a_watch_from_the_future_is_silent(api: MemoryApi) -> None:
     events = await collected(api, 301, resource_version=future)
 
     await later
-    assert events == [(90, "nothing was heard of the watch for 90 s")]
+    assert events == [(90, "no frame of the watch for 90 s")]
 
 
 async def test_a_stale_list_is_of_its_time(api: MemoryApi) -> None:

@@ -23,8 +23,8 @@ class ApiError(Exception):
     """The API server answered with an error.
 
     ``code`` is the HTTP status, ``reason`` the machine-readable Status reason (``Conflict``,
-    ``Invalid``, ...; empty where the body was no Status), ``message`` the server's words cut
-    to a sane length, ``retry_after`` seconds where the server named them.
+    ``Invalid``, ...; empty where the body was not a Status), ``message`` the server's text cut
+    to 1024 characters, ``retry_after`` seconds where the server sent them.
     """
 
     def __init__(

@@ -28,7 +28,7 @@ _EXPIRY_MARGIN = 10.0
 
 
 class ConfigurationError(Exception):
-    """What we were told to use cannot be used. One line, with what to do; never a secret."""
+    """The configured access cannot be used. One line that says what to do; never a secret."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,7 +115,7 @@ class ExecPlugin:
     """A program that prints an ExecCredential; run without a shell, a terminal or our stdin.
 
     What it printed is kept until it expires or is rejected. ``cluster`` is what
-    provideClusterInfo tells the program.
+    provideClusterInfo passes to the program.
     """
 
     VERSIONS: ClassVar = (
@@ -164,7 +164,7 @@ class ExecPlugin:
         if self._cluster:
             spec["cluster"] = self._cluster
         info = {"apiVersion": self._version, "kind": "ExecCredential", "spec": spec}
-        told = {"KUBERNETES_EXEC_INFO": msgspec.json.encode(info).decode()}
+        request = {"KUBERNETES_EXEC_INFO": msgspec.json.encode(info).decode()}
         try:
             process = await asyncio.create_subprocess_exec(
                 self._command,
@@ -172,7 +172,7 @@ class ExecPlugin:
                 stdin=asyncio.subprocess.DEVNULL,
                 stdout=asyncio.subprocess.PIPE,
                 stderr=asyncio.subprocess.DEVNULL,
-                env={**os.environ, **self._environment, **told},
+                env={**os.environ, **self._environment, **request},
                 start_new_session=True,
             )
         except OSError as error:
@@ -226,7 +226,7 @@ class _ExecCredential(msgspec.Struct):
 
 
 def _bearer(token: str, source: str) -> str:
-    """The header; a token that cannot be one is told by its source, never by its text."""
+    """The header. An error about a token names its source, never its text."""
     if not (token.isascii() and token.isprintable()) or " " in token:
         raise ConfigurationError(f"{source} holds something that cannot be a bearer token")
     return f"Bearer {token}"

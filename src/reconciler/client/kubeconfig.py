@@ -1,6 +1,6 @@
 """Where the API server is and who we are: kubeconfig files or the pod's ServiceAccount.
 
-What a kubeconfig says is honoured or refused with one line that says what to do; nothing is
+Every field of a kubeconfig is honoured, or refused with one line that says what to do; none is
 silently ignored. Secrets are held, and shown in no repr, message or log.
 https://kubernetes.io/docs/reference/config-api/kubeconfig.v1/
 """
@@ -66,8 +66,8 @@ def load(
 ) -> Cluster:
     """The cluster to talk to.
 
-    In this order: ``path``; ``$KUBECONFIG`` (several files are merged, the first to say
-    something wins); the pod's ServiceAccount, unless a context is named; ``~/.kube/config``.
+    In this order: ``path``; ``$KUBECONFIG`` (several files are merged, the first
+    value of each field wins); the pod's ServiceAccount, unless a context is named; ``~/.kube/config``.
     """
     if paths := path or environ.get("KUBECONFIG", ""):
         files = [Path(each).expanduser() for each in paths.split(os.pathsep) if each]

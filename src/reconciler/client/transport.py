@@ -246,7 +246,7 @@ def _content(pem: Pem) -> bytes:
 
 @contextlib.contextmanager
 def _unreachable(call: Call) -> Iterator[None]:
-    """All ways in which there is no answer, as one; the words are chosen, not passed on."""
+    """Every failure without an answer, as Unreachable with a text that holds no secret."""
     try:
         yield
     except aiohttp.ClientConnectorError as error:
