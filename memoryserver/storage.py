@@ -124,14 +124,8 @@ class Storage:
     def discovery(self) -> Discovery:
         """The kinds that are built in, defined, or were used, and are served."""
         known = BUILT_IN | self._defined | self._used
-        return Discovery(
-            frozenset(
-                kind
-                for kind in known
-                if self.serves(kind) and kind.api_version not in self.undiscovered
-            ),
-            frozenset(self.undiscovered),
-        )
+        served = frozenset(kind for kind in known if self.serves(kind))
+        return Discovery(served, frozenset(self.undiscovered))
 
     def compact(self) -> None:
         """Forget the history up to now: a watch from before answers 410."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -57,11 +58,11 @@ async def check_cluster(
 
 
 def _version(text: str) -> Finding:
-    numbers = text.lstrip("v").split(".")
-    major, minor = (int("".join(c for c in part if c.isdigit()) or 0) for part in numbers[:2])
-    fits = (major, minor) >= OLDEST
+    numbers = (re.match(r"\d*", part) for part in text.removeprefix("v").split(".")[:2])
+    fits = tuple(int(found[0] or 0) for found in numbers if found) >= OLDEST
     needed = ".".join(map(str, OLDEST))
-    return Finding("Kubernetes", fits, text if fits else f"{text}; {needed} or newer is needed")
+    shown = text or "unknown version"
+    return Finding("Kubernetes", fits, shown if fits else f"{shown}; {needed} or newer is needed")
 
 
 def _served(discovery: Discovery, kind: Kind) -> Finding:
