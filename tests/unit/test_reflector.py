@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 
-from contract.model import Kind, Watch
+from contract.demands import Watch
+from contract.model import Kind
 from reconciler.cache import Store
 from reconciler.client.api import ApiError, Unreachable, WatchEvent
 from reconciler.reflector import Reflector, State
@@ -330,13 +331,6 @@ async def test_lists_are_bounded(bench, watch_list):
     await asyncio.sleep(20)
     assert all(store.synced for store in stores)
     assert bench.api.listing_at_once == 2
-
-
-async def test_starts_are_spread(bench):
-    spread = bench.make(bench.store, spread=1000.0)
-    bench.start(spread)
-    await asyncio.sleep(10)
-    assert spread.state is State.STARTING
 
 
 async def test_a_present_set_that_is_cut_off_is_not_taken_over(bench, monkeypatch):
