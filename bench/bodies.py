@@ -11,14 +11,16 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
+from contract.demands import Seen, Watch
 from contract.metadata import digest
-from contract.model import Child, Kind, Object, Seen, Watch
-from contract.ownership import stamp
+from contract.model import Key, Kind, Object
+from contract.ownership import Owner, stamp
+from contract.plan import Child, Plan
 from gati import names, operator
 from gati.handler.controller import HandlerController
 from gati.kinds import GATI_HANDLER
 from objects.kinds import DEPLOYMENT, POD, SERVICE
-from reconciler.apply import CREATE_ONLY
+from reconciler.child_write import CREATE_ONLY
 from reconciler.client.client import path_of
 
 NAMESPACE = "bench"
@@ -106,16 +108,23 @@ def handlers_path() -> str:
     return path_of(GATI_HANDLER, NAMESPACE)
 
 
+NOTHING_SEEN = Seen(NAMESPACE)
+
+
 def children(parent: Object) -> tuple[Child, ...]:
     """What the operator wants to exist for a handler that is there and has nothing yet."""
-    return CONTROLLER.plan(parent, Seen(), datetime.now(UTC)).children or ()
+    return _plan(parent, datetime.now(UTC)).children or ()
+
+
+def _plan(parent: Object, now: datetime, seen: Seen = NOTHING_SEEN) -> Plan:
+    return CONTROLLER.plan(parent, CONTROLLER.read(parent), seen, now)
 
 
 def create_child(parent: Object, child: Child) -> Write:
     """The request with which the operator creates a child: an apply that can only create."""
-    body = stamp(child, parent, GATI_HANDLER.group)
+    body = stamp(child, Owner.of(GATI_HANDLER, parent), parent)
     only = {**body, "metadata": {**body["metadata"], "resourceVersion": CREATE_ONLY}}
-    path = path_of(child.kind, NAMESPACE, child.id[1])
+    path = path_of(child.kind, NAMESPACE, child.key.name)
     return Write("PATCH", f"{path}?fieldManager={MANAGER}&force=true", only, APPLY)
 
 
@@ -129,8 +138,8 @@ def first_writes(parent: Object) -> tuple[Write, ...]:
 
 def write_status(parent: Object, deployment: Object) -> Write:
     """The request with which the operator writes the status, given the Deployment as it is."""
-    seen = Seen(children={(DEPLOYMENT.kind, deployment["metadata"]["name"]): deployment})
-    status = CONTROLLER.plan(parent, seen, datetime.now(UTC)).status
+    seen = Seen(NAMESPACE, children={Key.of(DEPLOYMENT, deployment): deployment})
+    status = _plan(parent, datetime.now(UTC), seen).status
     metadata = parent["metadata"]
     body = {
         "apiVersion": GATI_HANDLER.api_version,
@@ -225,8 +234,8 @@ def fingerprint(*versions: str) -> str:
     """Changes whenever a cluster filled earlier would not be what the operator leaves today."""
     parent = handler("h")
     parent["metadata"] |= {"uid": "0", "generation": 1}
-    wanted = [stamp(child, parent, GATI_HANDLER.group) for child in children(parent)]
-    status = dict(CONTROLLER.plan(parent, Seen(), datetime.fromtimestamp(0, UTC)).status)
+    wanted = [stamp(child, Owner.of(GATI_HANDLER, parent), parent) for child in children(parent)]
+    status = dict(_plan(parent, datetime.fromtimestamp(0, UTC)).status or {})
     return digest([parent, wanted, status, *versions])
 
 

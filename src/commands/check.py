@@ -6,12 +6,13 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from contract.model import Controller, Kind
+from contract.model import Kind
+from contract.plan import Controller, Right
 from reconciler.client.api import Discovery
 from reconciler.client.client import Client
 from reconciler.client.kubeconfig import Cluster
 from reconciler.process.lease import LEASE
-from reconciler.rights import Right, rights
+from reconciler.rights import rights
 
 OLDEST = (1, 31)
 """The oldest Kubernetes whose API takes everything that is written here: the policy for the

@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from contract.model import Controller, Object
+from contract.model import Object
+from contract.plan import Controller
 from crds.documents import crd_documents
 from gati.resources import API
 from objects import documents

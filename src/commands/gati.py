@@ -18,7 +18,7 @@ import click
 
 from commands.check import check_cluster
 from commands.files import Document, read_documents
-from contract.model import Controller
+from contract.plan import Controller
 from crds.documents import crd_documents
 from gati import operator
 from gati.resources import API
@@ -248,7 +248,7 @@ def _imagine(found: Sequence[Document], output: str) -> int:
             document.object, document.controller, [each.object for each in found]
         )
         bodies += [preview.printable(child) for child in plan.children or ()]
-        failed |= _tell_trouble(document, plan.status)
+        failed |= _tell_trouble(document, plan.status or {})
     _print(bodies, output)
     click.echo("assumed: an empty cluster (no cluster was asked; see --diff)", err=True)
     click.echo("left out: the owner references, whose uid the cluster gives", err=True)
@@ -272,7 +272,7 @@ async def _diff(cluster: kubeconfig.Cluster, found: Sequence[Document]) -> int:
                 failed = True
                 continue
             if plan.children is None:
-                failed |= _tell_trouble(document, plan.status)
+                failed |= _tell_trouble(document, plan.status or {})
             for change in changes:
                 differs = True
                 click.echo(f"# {change.action} {change.kind} {change.namespace}/{change.name}")

@@ -6,7 +6,8 @@ from collections.abc import Callable
 from datetime import datetime
 from typing import Any
 
-from contract.model import Object, Plan
+from contract.model import Object
+from contract.plan import Plan
 from contract.status import Condition, conditions
 from gati import reasons as r
 from gati.spec.fields import Invalid
@@ -14,14 +15,17 @@ from gati.spec.fields import Invalid
 MESSAGE = "understood, but managed by a later release of this operator: nothing is created for it"
 
 
-def answer(parent: Object, parse: Callable[[Object], Any], now: datetime) -> Plan:
-    """A plan that writes no object: Accepted is False where ``parse`` raises Invalid."""
+def accepted(parent: Object, parse: Callable[[Object], Any]) -> Condition:
+    """Accepted is False where ``parse`` raises Invalid."""
     try:
         parse(parent)
     except Invalid as error:
-        condition = Condition("Accepted", "False", r.INVALID_SPEC, str(error))
-    else:
-        condition = Condition("Accepted", "True", r.ACCEPTED_NOT_MANAGED, MESSAGE)
+        return Condition("Accepted", "False", r.INVALID_SPEC, str(error))
+    return Condition("Accepted", "True", r.ACCEPTED_NOT_MANAGED, MESSAGE)
+
+
+def answer(parent: Object, condition: Condition, now: datetime) -> Plan:
+    """A plan that writes no object: its status holds the condition."""
     generation = parent["metadata"].get("generation", 0)
     old = (parent.get("status") or {}).get("conditions") or ()
     status: Object = {

@@ -10,8 +10,11 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal, cast
 
-from contract.model import Need, Object, Plan, Seen, Watch
-from gati.acceptance import answer
+from contract.demands import Demand, Seen, Watch
+from contract.model import Object
+from contract.plan import NO_RIGHTS, Plan
+from contract.status import Condition
+from gati.acceptance import accepted, answer
 from gati.contracts import ModuleSpec
 from gati.kinds import GATI_MODULE
 from gati.spec.environment import parse_env
@@ -30,14 +33,21 @@ class ModuleController:
 
     kind = GATI_MODULE
     watches = NO_WATCHES
+    rights = NO_RIGHTS
 
-    def needs(self, parent: Object) -> tuple[Need, ...]:
+    def read(self, parent: Object) -> Condition:
+        """Whether the spec is understood."""
+        return accepted(parent, parse_module)
+
+    def needs(
+        self, parent: Object, spec: Condition, seen: Seen, now: datetime
+    ) -> tuple[Demand, ...]:
         """Nothing: a module has no children yet."""
         return ()
 
-    def plan(self, parent: Object, seen: Seen, now: datetime) -> Plan:
+    def plan(self, parent: Object, spec: Condition, seen: Seen, now: datetime) -> Plan:
         """Accepted or not; nothing is created and nothing removed."""
-        return answer(parent, parse_module, now)
+        return answer(parent, spec, now)
 
 
 def parse_module(obj: Object) -> ModuleSpec:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from contract.model import Controller
+from contract.plan import Controller
 from gati.handler.controller import HandlerController
 from gati.module import ModuleController
 from gati.version import VersionController

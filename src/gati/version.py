@@ -5,9 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 
-from contract.model import Need, Object, Plan, Seen, Watch
-from contract.status import parse_time
-from gati.acceptance import answer
+from contract.demands import Demand, Seen, Watch
+from contract.model import Object
+from contract.plan import NO_RIGHTS, Plan
+from contract.status import Condition, parse_time
+from gati.acceptance import accepted, answer
 from gati.kinds import GATI_VERSION
 from gati.spec.fields import Fields, Invalid
 
@@ -38,14 +40,21 @@ class VersionController:
 
     kind = GATI_VERSION
     watches = NO_WATCHES
+    rights = NO_RIGHTS
 
-    def needs(self, parent: Object) -> tuple[Need, ...]:
+    def read(self, parent: Object) -> Condition:
+        """Whether the spec is understood."""
+        return accepted(parent, parse_version)
+
+    def needs(
+        self, parent: Object, spec: Condition, seen: Seen, now: datetime
+    ) -> tuple[Demand, ...]:
         """Nothing: a version has no children yet."""
         return ()
 
-    def plan(self, parent: Object, seen: Seen, now: datetime) -> Plan:
+    def plan(self, parent: Object, spec: Condition, seen: Seen, now: datetime) -> Plan:
         """Accepted or not; nothing is created and nothing removed."""
-        return answer(parent, parse_version, now)
+        return answer(parent, spec, now)
 
 
 def parse_version(obj: Object) -> VersionSpec:

@@ -19,8 +19,9 @@ from typing import Any, TypeVar
 import msgspec
 import structlog
 
-from contract.metadata import controller_of, key_parts, newer
-from contract.model import Kind, Need, Object, Watch
+from contract.demands import Need, Watch
+from contract.metadata import controller_of, key_parts, known_newer, newer
+from contract.model import Kind, Object
 from reconciler.client.api import WatchEvent
 
 NamespacedName = tuple[str, str]
@@ -41,7 +42,7 @@ class Held(msgspec.Struct, frozen=True, gc=False):
 
     uid: str
     version: str
-    owner: str | None
+    owners: tuple[str, ...]
     index: str | None
     content: bytes
 
@@ -59,9 +60,10 @@ class Store:
     """The objects of one kind, cut down as its Watch says.
 
     ``scopes`` are the namespaces that are listed and watched each on its own; None is all of
-    them at once, as it always is for kinds without namespaces. ``owner`` answers the uid of the
-    parent that an object is a child of; as it stands, that of the controller owner reference.
-    Callbacks must not raise.
+    them at once, as it always is for kinds without namespaces. ``owners`` answers the uids of the
+    parents that an object may be a child of; as it stands, that of the controller owner reference.
+    ``on_change`` is called after the store changed, ``on_synced`` after a scope was filled or
+    could no longer be watched. Callbacks must not raise.
     """
 
     def __init__(
@@ -69,20 +71,19 @@ class Store:
         watch: Watch,
         scopes: Sequence[str | None] = (None,),
         *,
-        owner: Callable[[Object], str | None] | None = None,
+        owners: Callable[[Object], tuple[str, ...]] | None = None,
     ) -> None:
         self.watch = watch
         self.scopes = tuple(scopes) if watch.kind.namespaced else (None,)
-        self._owner = owner or controller_uid
+        self._owners = owners or controller_uid
         self.on_change: list[OnChange] = []
-        self.on_synced: list[Callable[[bool], None]] = []
+        self.on_synced: list[Callable[[], None]] = []
         self._objects: dict[NamespacedName, Held] = {}
         self._owned: defaultdict[str, set[NamespacedName]] = defaultdict(set)
         self._indexed: defaultdict[NamespacedName, set[NamespacedName]] = defaultdict(set)
         self._removed: dict[str, str | None] = {}  # uid of what we deleted, oldest first: scope
         self._passed: dict[str | None, str] = dict.fromkeys(self.scopes, "")
         self._unsynced = set(self.scopes)
-        self._all_synced = asyncio.Event()
 
     # What controllers read.
 
@@ -102,7 +103,11 @@ class Store:
 
     async def wait_synced(self) -> None:
         """Return once synced."""
-        await self._all_synced.wait()
+        while not self.synced:
+            filled = asyncio.Event()
+            self.on_synced.append(filled.set)
+            await filled.wait()
+            self.on_synced.remove(filled.set)
 
     def __len__(self) -> int:
         return len(self._objects)
@@ -123,6 +128,10 @@ class Store:
         """The uid of the object of that name, or None."""
         held = self._objects.get((namespace, name))
         return held.uid if held else None
+
+    def key_of(self, uid: str) -> NamespacedName | None:
+        """The namespace and name of the object with this uid, or None."""
+        return next((key for key, held in self._objects.items() if held.uid == uid), None)
 
     def owned(self, uid: str) -> tuple[Object, ...]:
         """The children of the parent with this uid, by namespace and name."""
@@ -151,14 +160,14 @@ class Store:
             self._take(obj)
 
     def remove(self, obj: Object) -> None:
-        """Our delete of this object was accepted.
+        """Our delete of this object was answered: it is gone.
 
-        Frames of it that are still on their way do not bring it back. One that has finalizers
-        goes when the watch says so; one that is not held went that way already.
+        Frames of it that are still on their way do not bring it back. One that is not held was
+        reported as deleted by the watch already.
         """
         key = key_parts(obj)
         held = self._objects.get(key)
-        if not held or held.uid != _uid(obj) or held.decoded()["metadata"].get("finalizers"):
+        if not held or held.uid != _uid(obj):
             return
         self._removed[held.uid] = self._scope(key[0])
         if len(self._removed) > _REMOVED_LIMIT:
@@ -208,7 +217,7 @@ class Store:
             for key, held in list(self._objects.items())
             if key not in listed
             and self._scope(key[0]) == scope
-            and (reset or not _ahead(held.version, version))
+            and (reset or not known_newer(held.version, version))
         ]
         for key, new in listed.items():
             if reset or self._later(new.version, key):
@@ -220,21 +229,18 @@ class Store:
             self._announce(*change)
 
     def unsync(self, scope: str | None = None) -> None:
-        """The kind or the right to see it went away. What we hold stays, for the next list."""
-        was = self.synced
+        """The kind or the right to watch it went away. What is held stays until the next list."""
         self._unsynced.add(scope)
-        self._all_synced.clear()
-        if was:
-            for callback in self.on_synced:
-                callback(False)
+        self._notify_synced()
 
     def _sync(self, scope: str | None) -> None:
-        was = self.synced
-        self._unsynced.discard(scope)
-        if self.synced and not was:
-            self._all_synced.set()
-            for callback in self.on_synced:
-                callback(True)
+        if scope in self._unsynced:
+            self._unsynced.discard(scope)
+            self._notify_synced()
+
+    def _notify_synced(self) -> None:
+        for callback in self.on_synced:
+            callback()
 
     # How objects come in.
 
@@ -249,7 +255,7 @@ class Store:
         """Forget this object, unless its name is another's by now or we hold a later version."""
         key = key_parts(obj)
         held = self._objects.get(key)
-        if held and held.uid == _uid(obj) and not _ahead(held.version, _version(obj)):
+        if held and held.uid == _uid(obj) and not known_newer(held.version, _version(obj)):
             self._announce(*self._stored(key, None))
 
     def _take(self, obj: Object) -> None:
@@ -270,12 +276,12 @@ class Store:
             name: value for name, value in obj["metadata"].items() if name != "managedFields"
         }
         whole = {**obj, "metadata": metadata}
-        kept = _asked(self.watch.keep, whole, otherwise=whole) if self.watch.keep else whole
+        kept = call_domain(self.watch.keep, whole, otherwise=whole) if self.watch.keep else whole
         if kept is None:
             return None
-        index = _asked(self.watch.index, kept, None) if self.watch.index else None
+        index = call_domain(self.watch.index, kept, None) if self.watch.index else None
         content = bytes(memoryview(msgspec.json.encode(kept)))  # which leaves room at its end
-        return Held(_uid(obj), _version(obj), self._owner(kept), index, content)
+        return Held(_uid(obj), _version(obj), self._owners(kept), index, content)
 
     def _exchanged(self, key: NamespacedName, new: Held | None) -> list[Change]:
         """Another object of the same name is a deletion and an addition."""
@@ -288,12 +294,13 @@ class Store:
         """Put ``new`` in the place of what is held under the key; (old, new)."""
         old = self._objects.pop(key, None)
         if old is not None:
-            _discard(self._owned, old.owner, key)
+            for owner in old.owners:
+                _discard(self._owned, owner, key)
             _discard(self._indexed, (key[0], old.index), key)
         if new is not None:
             self._objects[key] = new
-            if new.owner is not None:
-                self._owned[new.owner].add(key)
+            for owner in new.owners:
+                self._owned[owner].add(key)
             if new.index is not None:
                 self._indexed[key[0], new.index].add(key)
         return old, new
@@ -316,18 +323,20 @@ def _discard(index: dict[Any, set[NamespacedName]], value: object, key: Namespac
             del index[value]
 
 
-def controller_uid(obj: Object) -> str | None:
-    """The uid in the controller owner reference, or None."""
+def controller_uid(obj: Object) -> tuple[str, ...]:
+    """The uid in the controller owner reference, if there is one."""
     reference = controller_of(obj)
-    return reference["uid"] if reference else None
+    return (reference["uid"],) if reference else ()
 
 
 def _uid(obj: Object) -> str:
     return str(obj["metadata"].get("uid", ""))
 
 
-def _asked(question: Callable[[Object], T | None], obj: Object, otherwise: T | None) -> T | None:
-    """The domain's answer about one object. A raise costs this answer, and not the watch."""
+def call_domain(
+    question: Callable[[Object], T | None], obj: Object, otherwise: T | None
+) -> T | None:
+    """Call ``keep`` or ``index``; log an exception and use the fallback, for the watch goes on."""
     try:
         return question(obj)
     except Exception as error:  # noqa: BLE001 - pure code of a domain may raise anything
@@ -342,11 +351,6 @@ def _dying(obj: Object) -> bool:
 
 def _version(obj: Object) -> str:
     return str(obj["metadata"].get("resourceVersion", ""))
-
-
-def _ahead(version: str, other: str) -> bool:
-    """Is it known to be later? False where versions cannot be compared: gone means gone."""
-    return version.isdigit() and other.isdigit() and int(version) > int(other)
 
 
 def _same(old: Object | None, new: Object | None) -> bool:

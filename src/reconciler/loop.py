@@ -1,49 +1,35 @@
-"""One pass over one object: gather, plan, apply, plan again, status, events.
+"""One pass over one parent: look, plan, apply, plan again, status, Events.
 
-The plan is asked a second time after the writes, with what they returned, and only its status
-counts then: so a status tells what is there and never what was meant. Nothing is decided here
-that a domain could decide, and a domain's error in one object ends at that object.
+The plan is asked a second time after the writes, with what they returned, and only that plan's
+status counts: a status reports what is there and never what was intended. Nothing is decided here
+that a domain could decide, and a domain's error in one parent ends at that parent.
 """
 
 from __future__ import annotations
 
-import asyncio
-import math
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from typing import Protocol
+from typing import Any
 
-from contract.metadata import digest, key_parts
-from contract.model import Child, Controller, Kind, Need, Note, Object, Plan, Seen
-from contract.ownership import is_own
+from contract.demands import Demand, Refusal, Seen, Watch
+from contract.metadata import key_parts
+from contract.model import Key, Object
+from contract.plan import Child, Controller, Note, Plan
 from reconciler.client.api import RETRY_AFTER_LIMIT, Api, ApiError, Unreachable
-from reconciler.target import WRITTEN, Action, Change, ChangeSet, DeploymentTarget
-
-PROGRESS_SECONDS = 1.0
-"""Between two statuses of one object that tell nothing new but numbers."""
-
-
-class Reader(Protocol):
-    """The cache of one kind, as the loop reads it."""
-
-    def get(self, namespace: str, name: str) -> Object | None:
-        """The object of that name."""
-
-    def owned(self, uid: str) -> Iterable[Object]:
-        """The objects that belong to the parent of that uid."""
-
-    def needed(self, need: Need) -> Iterable[Object]:
-        """The objects that a Need asks for."""
+from reconciler.look import Library, Look, change_set, find, look
+from reconciler.parents import Parents, has_finalizer, is_marked
+from reconciler.target import WRITTEN, Action, Change, DeploymentTarget
 
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
     """What a pass came to.
 
-    ``again`` is in how many seconds to look again though nothing failed; ``error`` asks for
+    ``again`` is in how many seconds to reconcile again though nothing failed; ``error`` asks for
     another try with backoff, not before ``retry_after`` seconds. ``writes`` are the objects
-    written, as (kind, operation); ``contested`` the kinds of those that others keep changing.
+    written, as (kind, operation); ``contested`` the kinds that another manager keeps reverting.
+    ``waits_for`` is a watch whose cache is being filled: nothing was planned yet.
     """
 
     again: float | None = None
@@ -52,247 +38,180 @@ class Outcome:
     writes: tuple[tuple[str, str], ...] = ()
     contested: tuple[str, ...] = ()
     notes: tuple[Note, ...] = ()
+    waits_for: Watch | None = None
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class Reconciler:
-    """Brings the objects of one controller to what its plan says.
-
-    ``readers`` are the caches by kind name, the parent's own included. ``status_written`` is
-    told of the parent as the status write returned it.
-    """
+    """Brings the objects of one controller to what its plan says."""
 
     controller: Controller
     api: Api
     target: DeploymentTarget
-    readers: Mapping[str, Reader]
-    manager: str
-    status_written: Callable[[Kind, Object], None] = lambda _kind, _obj: None
+    parents: Parents
     clock: Callable[[], datetime] = lambda: datetime.now(UTC)
-    _statuses: dict[str, str] = field(default_factory=dict)
-    _unsure: set[str] = field(default_factory=set)
-    _told_at: dict[str, float] = field(default_factory=dict)
 
-    async def reconcile(self, parent: Object, needs: tuple[Need, ...]) -> Outcome:
-        """One pass, with what the controller needs for this parent.
+    async def reconcile(
+        self,
+        parent: Object,
+        library: Library,
+        demanded: Callable[[tuple[Demand, ...]], None],
+    ) -> Outcome:
+        """One pass. ``demanded`` is called with what the parent's plan asks for.
 
-        Raises NotLeader; all other expected trouble is in the Outcome.
+        Raises NotLeader; every other expected trouble is in the Outcome.
         """
         now = self.clock()
         try:
-            if await self._is_outdated(parent):
+            if await self.parents.is_outdated(parent):
                 return Outcome(again=0.0)
+            spec = self.controller.read(parent)
+            sight = look(self.controller, parent, spec, now, library)
+            demanded(sight.demands)
+            if sight.unfilled:
+                return Outcome(waits_for=sight.unfilled[0])
+            return await _Pass(self, parent, spec, now).run(sight)
         except (ApiError, Unreachable) as error:
             return outcome((), error)
-        seen = self._gather(parent, needs)
-        plan = first = self.controller.plan(parent, seen, now)
-        changes: tuple[Change, ...] = ()
-        failed: ApiError | Unreachable | None = None
-        status_due: float | None = None
-        if plan.children is not None:
-            try:
-                live = await self._live(parent, seen, plan.children)
-            except (ApiError, Unreachable) as error:
-                return outcome((), error)
-            if live is None:
-                return Outcome()
-            seen, found = self._claim(parent, seen, live)
-            if found:
-                plan = first = self.controller.plan(parent, seen, now)
-            changes = await self.target.apply(self._change_set(parent, seen, live, plan))
-            if any(change.action is not Action.UNCHANGED or change.detail for change in changes):
-                plan = self.controller.plan(parent, after(seen, changes), now)
-            failed = next((each.error for each in changes if each.action is Action.FAILED), None)
-        notes = summary(changes)
-        writes = [(each.kind.kind, each.action.value) for each in changes if each.action in WRITTEN]
-        if failed is None:
-            status_due = self._status_due(parent, plan.status)
-        if status_due == 0:
-            try:
-                await self._write_status(parent, plan.status)
-                writes.append((self.controller.kind.kind, "Status"))
-                notes += plan.notes
-            except (ApiError, Unreachable) as error:
-                if isinstance(error, ApiError) and error.code == 404:
-                    return Outcome(writes=tuple(writes), notes=notes)  # deleted by now
-                failed = error
-        waits = [status_due] if status_due else []
-        if plan.children != first.children and writes:
-            waits.append(0.0)
-        if plan.again_at is not None:
-            waits.append(max(0.0, (plan.again_at - now).total_seconds()))
-        return outcome(changes, failed, waits, tuple(writes), notes)
-
-    async def _is_outdated(self, parent: Object) -> bool:
-        """Does the server hold another status than the cache?
-
-        Asked only where the answer to our last write of it was lost: it may have been carried
-        out, and what is decided from the one before would change it back or date it anew.
-        """
-        uid = parent["metadata"]["uid"]
-        if uid not in self._unsure:
-            return False
-        fresh = await self.api.get(self.controller.kind, *key_parts(parent))
-        self._unsure.discard(uid)
-        if fresh is None or fresh["metadata"]["uid"] != uid:
-            return False  # the watch will say so
-        self.status_written(self.controller.kind, fresh)
-        return bool(fresh.get("status") != parent.get("status"))
-
-    async def _live(
-        self, parent: Object, seen: Seen, wanted: Iterable[Child]
-    ) -> dict[tuple[str, str], Object] | None:
-        """What is there under the names of the wanted children, whosever it is; None: no parent.
-
-        What the caches do not show is asked of the server, but for a new parent, of which nothing
-        can be there that is not told by a create. First the parent: the watches of two kinds are
-        not in step, and the garbage collector's delete of a child, seen before that of its
-        parent, must not be answered by a new child.
-        """
-        live = dict(seen.children)
-        missing = []
-        for child in wanted:
-            cached = live.get(child.id) or self._cached(child)
-            if cached is None:
-                missing.append(child)
-            else:
-                live[child.id] = cached
-        if not missing or not parent.get("status"):
-            return live
-        fresh = await self.api.get(self.controller.kind, *key_parts(parent))
-        if fresh is None or fresh["metadata"]["uid"] != parent["metadata"]["uid"]:
-            return None
-        if "deletionTimestamp" in fresh["metadata"]:
-            return None
-        for child in missing:
-            obj = await self.target.get(child.kind, *key_parts(child.body))
-            if obj is not None:
-                live[child.id] = obj
-        return live
-
-    def _cached(self, child: Child) -> Object | None:
-        return self.readers[child.kind.kind].get(*key_parts(child.body))
-
-    def _claim(
-        self, parent: Object, seen: Seen, live: Mapping[tuple[str, str], Object]
-    ) -> tuple[Seen, bool]:
-        """Count what is the parent's own by another mark as its children; was there any?
-
-        An object is planned with before it is written: who has not seen how many replicas an
-        autoscaler gave a Deployment would take them away.
-        """
-        found = {
-            id_: obj
-            for id_, obj in live.items()
-            if id_ not in seen.children and is_own(obj, parent, self.controller.kind.group)
-        }
-        return replace(seen, children={**seen.children, **found}), bool(found)
 
     def forget(self, uid: str) -> None:
-        """The object of that uid is gone."""
-        self._statuses.pop(uid, None)
-        self._unsure.discard(uid)
-        self._told_at.pop(uid, None)
+        """The parent of that uid is gone."""
+        self.parents.forget(uid)
         self.target.forget(uid)
 
-    def _gather(self, parent: Object, needs: tuple[Need, ...]) -> Seen:
-        uid = parent["metadata"]["uid"]
-        children = {
-            (watch.kind.kind, obj["metadata"]["name"]): obj
-            for watch in self.controller.watches
-            if watch.child
-            for obj in self.readers[watch.kind.kind].owned(uid)
-            if is_own(obj, parent, self.controller.kind.group)
-        }
-        needed = {need: tuple(self.readers[need.kind.kind].needed(need)) for need in needs}
-        return Seen(children=children, needed=needed)
+    def remembered(self) -> int:
+        """Of how many parents anything is remembered."""
+        return self.parents.remembered() + self.target.remembered()
 
-    def _change_set(
-        self, parent: Object, seen: Seen, live: Mapping[tuple[str, str], Object], plan: Plan
-    ) -> ChangeSet:
-        wanted = plan.children or ()
-        names = {child.id for child in wanted}
-        removable = {
-            watch.kind.kind: watch.kind
-            for watch in self.controller.watches
-            if watch.child and watch.removable
-        }
-        surplus = tuple(
-            (removable[id_[0]], obj)
-            for id_, obj in seen.children.items()
-            if id_ not in names and id_[0] in removable
-        )
-        return ChangeSet(parent, self.controller.kind, wanted, live, surplus)
 
-    def _status_due(self, parent: Object, status: Object) -> float | None:
-        """In how many seconds the status is to be written; None where it is what is stored.
+class _Pass:
+    """One parent in one pass: its stages in order, and what they have come to so far."""
 
-        A status into which somebody else wrote a field never equals ours: what the server made
-        of our last one counts as written. What only tells how far a change has come is told at
-        most once in ``PROGRESS_SECONDS``: a rollout counts its pods many times a second.
+    def __init__(self, owner: Reconciler, parent: Object, spec: Any, now: datetime) -> None:
+        self._controller = owner.controller
+        self._api = owner.api
+        self._target = owner.target
+        self._parents = owner.parents
+        self._parent = parent
+        self._spec = spec
+        self._now = now
+        self._changes: tuple[Change, ...] = ()
+        self._failed: ApiError | Unreachable | None = None
+        self._writes: list[tuple[str, str]] = []
+        self._notes: tuple[Note, ...] = ()
+
+    async def run(self, sight: Look) -> Outcome:
+        """All stages. Raises ApiError and Unreachable where nothing was written yet."""
+        plan = first = self._plan(sight.seen)
+        if not self._is_marked(plan):
+            return await self._mark(plan)
+        if plan.children is not None:
+            found = await self._find(sight, plan)
+            if found is None:
+                return Outcome()
+            sight, live, more = found
+            if more:
+                plan = first = self._plan(sight.seen)
+                if not self._is_marked(plan):
+                    return await self._mark(plan)
+            plan = await self._apply(sight, live, plan)
+            if not self._is_marked(plan):
+                # What the writes taught is stored before it is acted on (a name that is taken).
+                return await self._mark(plan)
+        gone, due = await self._status(plan)
+        if gone:
+            return Outcome(writes=tuple(self._writes), notes=self._notes)
+        waits = [due] if due else []
+        if plan.children != first.children and self._writes:
+            waits.append(0.0)
+        if plan.again_at is not None:
+            waits.append(max(0.0, (plan.again_at - self._now).total_seconds()))
+        return self._outcome(waits)
+
+    def _plan(self, seen: Seen) -> Plan:
+        return self._controller.plan(self._parent, self._spec, seen, self._now)
+
+    def _is_marked(self, plan: Plan) -> bool:
+        return is_marked(self._parent, plan, self._controller.kind.group)
+
+    async def _mark(self, plan: Plan) -> Outcome:
+        """Store record and finalizer, and end the pass.
+
+        Going on after a record is the path of a restart, so a crash right after it is the ordinary
+        case. A parent whose finalizer was taken off may be gone already: the watch says so.
         """
-        stored = parent.get("status") or {}
-        uid = parent["metadata"]["uid"]
-        if stored == status or self._statuses.get(uid) == digest([status, stored]):
-            return None
-        if verdict(stored) != verdict(status):
-            return 0.0
-        return max(0.0, self._told_at.get(uid, -math.inf) + PROGRESS_SECONDS - _now())
-
-    async def _write_status(self, parent: Object, status: Object) -> None:
-        """Apply the status to exactly this object; what the server makes of it is remembered."""
-        uid = parent["metadata"]["uid"]
-        kind = self.controller.kind
-        namespace, name = key_parts(parent)
-        body: Object = {
-            "apiVersion": kind.api_version,
-            "kind": kind.kind,
-            "metadata": {"name": name, "namespace": namespace, "uid": uid},
-            "status": status,
-        }
-        if not namespace:
-            del body["metadata"]["namespace"]
-        self._told(uid)
         try:
-            answer = await self.api.apply(kind, body, manager=self.manager, subresource="status")
+            await self._parents.mark(self._parent, plan)
         except (ApiError, Unreachable) as error:
-            if isinstance(error, Unreachable) or error.code >= 500:
-                self._unsure.add(uid)
-            raise
-        answered = answer.get("status") or {}
-        if answered == status:
-            self._statuses.pop(uid, None)
-        else:
-            self._statuses[uid] = digest([status, answered])
-        self.status_written(kind, answer)
+            if isinstance(error, ApiError) and error.code == 404:
+                return self._outcome()
+            self._failed = error
+            return self._outcome()
+        self._writes.append((self._controller.kind.kind, "Record"))
+        return self._outcome([] if plan.finalizer is False else [0.0])
 
-    def _told(self, uid: str) -> None:
-        """Remember when a status was written, and forget those that hold nothing back any more."""
-        now = _now()
-        self._told_at.pop(uid, None)
-        self._told_at[uid] = now
-        for oldest in list(self._told_at):
-            if self._told_at[oldest] + PROGRESS_SECONDS > now:
-                break
-            del self._told_at[oldest]
+    async def _find(self, sight: Look, plan: Plan) -> tuple[Look, dict[Key, Object], bool] | None:
+        """What is there under the names of the wanted children; None: the parent is gone.
 
+        What the caches do not show is read from the API server, but for a parent without status:
+        whatever exists is reported by the 409 of the create.
+        """
+        wanted = plan.children or ()
+        known = sight.seen.children
+        asked = [each for each in wanted if each.key not in known and not sight.cached(each)]
+        if not asked or not self._parent.get("status"):
+            return await find(sight, wanted, None)
+        # The parent first: the garbage collector's delete of a child can be seen before that of
+        # the parent, and must not be answered by a new child.
+        fresh = await self._api.get(self._controller.kind, *key_parts(self._parent))
+        if fresh is None or fresh["metadata"]["uid"] != self._parent["metadata"]["uid"]:
+            return None
+        if "deletionTimestamp" in fresh["metadata"]:
+            if not has_finalizer(fresh, self._controller.kind.group):
+                return None
+            if "deletionTimestamp" not in self._parent["metadata"]:
+                return None  # the watch brings the deletion, and with it another plan
 
-def verdict(status: Object) -> Object:
-    """What of a status is news: all but numbers of things and the wording of messages."""
-    news = {
-        name: value
-        for name, value in status.items()
-        if name == "observedGeneration" or not isinstance(value, int)
-    }
-    news["conditions"] = [
-        {name: value for name, value in each.items() if name != "message"}
-        for each in status.get("conditions") or ()
-    ]
-    return news
+        async def get(child: Child) -> Object | None:
+            user = plan.acting_as if child.delegated else ""
+            return await self._target.get(child.kind, *key_parts(child.body), acting_as=user)
 
+        return await find(sight, wanted, get)
 
-def _now() -> float:
-    return asyncio.get_running_loop().time()
+    async def _apply(self, sight: Look, live: dict[Key, Object], plan: Plan) -> Plan:
+        """Carry the plan out; answers the plan of what is there afterwards."""
+        self._changes = await self._target.apply(change_set(self._parent, sight, live, plan))
+        self._failed = next(
+            (each.error for each in self._changes if each.action is Action.FAILED), None
+        )
+        self._notes = summary(self._changes)
+        self._writes += [
+            (each.kind.kind, each.action.value) for each in self._changes if each.action in WRITTEN
+        ]
+        if all(each.action is Action.UNCHANGED and not each.detail for each in self._changes):
+            return plan
+        return self._plan(after(sight.seen, self._changes))
+
+    async def _status(self, plan: Plan) -> tuple[bool, float | None]:
+        """Write the status where it is due: (is the parent gone?, in how many seconds it is due)."""
+        if self._failed is not None or plan.status is None:
+            return False, None
+        due = self._parents.status_due(self._parent, plan.status)
+        if due != 0:
+            return False, due
+        try:
+            await self._parents.write_status(self._parent, plan.status)
+        except (ApiError, Unreachable) as error:
+            if isinstance(error, ApiError) and error.code == 404:
+                return True, None
+            self._failed = error
+            return False, due
+        self._writes.append((self._controller.kind.kind, "Status"))
+        self._notes += plan.notes
+        return False, due
+
+    def _outcome(self, waits: Iterable[float] = ()) -> Outcome:
+        return outcome(self._changes, self._failed, waits, tuple(self._writes), self._notes)
 
 
 def outcome(
@@ -305,8 +224,8 @@ def outcome(
     """What the changes of a pass come to: an error asks for a try with backoff, a wait for none.
 
     ``waits`` are seconds after which the plan itself wants to be asked again. A server that is
-    busy says when to try again, and until then not even an edit is looked at: so for a while
-    only. What any other answer says of that may be an admission webhook's word.
+    busy says when to try again, and until then not even an edit is reconciled: so for a bounded
+    time only. A Retry-After on any other answer may be an admission webhook's, and is ignored.
     """
     changes = tuple(changes)
     refused = next((change.error for change in changes if change.action is Action.REFUSED), None)
@@ -323,28 +242,28 @@ def outcome(
 
 
 def after(seen: Seen, changes: Iterable[Change]) -> Seen:
-    """What is seen once the changes are made."""
+    """What is seen once the changes are made; an object that is being deleted is still seen."""
     children = dict(seen.children)
-    foreign: dict[tuple[str, str], str] = {}
-    refused = {}
-    contested = {}
+    foreign: dict[Key, str] = {}
+    refused: dict[Key, Refusal] = {}
+    contested: dict[Key, str] = {}
     for change in changes:
         if change.action is Action.DELETED:
-            children.pop(change.id, None)
+            children.pop(change.key, None)
         elif change.action is Action.FOREIGN:
-            children.pop(change.id, None)
-            foreign[change.id] = change.detail
+            children.pop(change.key, None)
+            foreign[change.key] = change.detail
         elif change.object is not None:
-            children[change.id] = change.object
+            children[change.key] = change.object
         if change.refusal is not None:
-            refused[change.id] = change.refusal
+            refused[change.key] = change.refusal
         if change.action is Action.CONTESTED or (change.detail and change.object is not None):
-            contested[change.id] = change.detail
+            contested[change.key] = change.detail
     return replace(seen, children=children, foreign=foreign, refused=refused, contested=contested)
 
 
 def summary(changes: Iterable[Change]) -> tuple[Note, ...]:
-    """One Event for each sort of change, naming the objects and what differed in them."""
+    """One Event for each sort of change, naming the objects and the fields that differed."""
     by_action: dict[Action, list[str]] = {}
     for change in changes:
         if change.action in WRITTEN:
@@ -358,9 +277,10 @@ def summary(changes: Iterable[Change]) -> tuple[Note, ...]:
 def _describe(change: Change) -> str:
     marks = ("metadata.annotations", "metadata.labels")
     paths = [path for path in change.paths if not path.startswith(marks)]
-    if change.action in (Action.CREATED, Action.DELETED):
-        return f"{change.kind} {change.name}"
+    name = f"{change.kind} {change.key.name}"
+    if change.action in (Action.CREATED, Action.DELETED, Action.DELETING):
+        return name
     if not paths:
-        return f"{change.kind} {change.name} (labels, annotations, or fields no longer wanted)"
+        return f"{name} (labels, annotations, or fields no longer wanted)"
     shown = ", ".join(paths[:4]) + (", ..." if len(paths) > 4 else "")
-    return f"{change.kind} {change.name} ({shown})"
+    return f"{name} ({shown})"

@@ -1,21 +1,32 @@
 """What a controller would do for an object, without doing it.
 
 Offline it is what the plan says when nothing exists yet; against a cluster it is what a server-side
-dry run of each write answers, compared with what is there. Nothing is ever written.
+dry run of each write answers, compared with what is there. Nothing is ever written. What a plan
+sees is gathered by ``look`` as in a pass; only the caches are filled by one list each.
 """
 
 from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import UTC, datetime
+from typing import Any
 
 from contract import ownership
+from contract.demands import Watch
+from contract.facts import Ask, Fact
 from contract.metadata import key_parts
-from contract.model import Child, Controller, Need, Object, Plan, Seen, Watch
+from contract.model import Kind, Object
+from contract.plan import Child, Controller, Plan
 from objects.documents import dump
-from reconciler.client.api import Api
+from reconciler.cache import Store
+from reconciler.child_write import copy_value
+from reconciler.client.api import Api, ApiError
+from reconciler.look import ROUNDS, Look, change_set, find, look
+from reconciler.parents import is_marked, with_marks
+from reconciler.target import ChangeSet
+from reconciler.watches import cached_form
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 NO_UID = "00000000-0000-0000-0000-000000000000"
@@ -35,30 +46,89 @@ class Difference:
     text: str
 
 
+class Lists:
+    """Caches that are filled by one list each. See ``look.Library``.
+
+    No source is asked: what a plan would learn from one stays unknown.
+    """
+
+    def __init__(self) -> None:
+        self._stores: dict[Watch, Store] = {}
+        self._absent: set[Watch] = set()
+
+    def store(self, watch: Watch) -> Store | None:
+        """See ``look.Library``."""
+        return self._stores.get(cached_form(watch))
+
+    def absent(self, watch: Watch) -> bool:
+        """See ``look.Library``."""
+        return cached_form(watch) in self._absent
+
+    def fact(self, ask: Ask, now: datetime) -> Fact:
+        """See ``look.Library``."""
+        return Fact(trouble=f"{ask.source} is not asked by plan", final=True)
+
+    def hold(self, watch: Watch, objects: Iterable[Object], group: str) -> None:
+        """The cache of a watch holds these objects."""
+        form = cached_form(watch)
+        store = Store(form, owners=lambda obj: ownership.owner_uids(obj, group))
+        store.replace(store.cut(objects), "")
+        self._stores[form] = store
+
+    def miss(self, watch: Watch) -> None:
+        """The kind of an optional watch is not there."""
+        self._absent.add(cached_form(watch))
+
+
 def imagine(parent: Object, controller: Controller, beside: Iterable[Object] = ()) -> Plan:
     """The plan for a parent that was just created in an empty cluster holding ``beside``.
 
-    Missing metadata is made up; ``printable`` takes it out of the children again.
+    Missing metadata is made up; ``printable`` takes it out of the children again. Optional kinds
+    are taken for absent.
     """
     kind = controller.kind
     metadata = {"namespace": "default", "uid": NO_UID, "generation": 1, **parent["metadata"]}
     imagined = {**parent, "apiVersion": kind.api_version, "metadata": metadata}
-    watches = {watch.kind.kind: watch for watch in controller.watches}
+    spec = controller.read(imagined)
+    library = Lists()
     objects = tuple(beside)
-    needed = {
-        need: tuple(_select(need, watches[need.kind.kind], objects))
-        for need in controller.needs(imagined)
-    }
-    return controller.plan(imagined, Seen(needed=needed), EPOCH)
+    while True:
+        sight = look(controller, imagined, spec, EPOCH, library)
+        if not sight.unfilled:
+            return _settled(controller, imagined, spec, sight, EPOCH)[1]
+        for watch in sight.unfilled:
+            if watch.optional:
+                library.miss(watch)
+            else:
+                library.hold(watch, _of_kind(watch.kind, objects), kind.group)
+
+
+def _of_kind(kind: Kind, objects: Iterable[Object]) -> Iterable[Object]:
+    for obj in objects:
+        if obj.get("kind") == kind.kind and obj.get("apiVersion") == kind.api_version:
+            place = {"namespace": "default"} if kind.namespaced else {}
+            yield {**obj, "metadata": {**place, **obj["metadata"]}}
+
+
+def _settled(
+    controller: Controller, parent: Object, spec: Any, sight: Look, now: datetime
+) -> tuple[Object, Plan]:
+    """The plan once everything that it records is stored, and the parent that carries it."""
+    plan = controller.plan(parent, spec, sight.seen, now)
+    for _ in range(ROUNDS):
+        if is_marked(parent, plan, controller.kind.group):
+            break
+        parent = with_marks(parent, plan, controller.kind.group)
+        plan = controller.plan(parent, spec, sight.seen, now)
+    return parent, plan
 
 
 def printable(child: Child) -> Object:
-    """The child as a manifest: without the owner, whose uid is not known yet.
+    """The child as a manifest: without marks and owner, whose uid is not known yet.
 
     Applied by hand with a wrong owner uid, the garbage collector would delete it at once.
     """
-    metadata = {k: v for k, v in child.body["metadata"].items() if k != "ownerReferences"}
-    return {**child.body, "metadata": metadata}
+    return child.body
 
 
 async def compare(
@@ -76,97 +146,73 @@ async def compare(
     if live is not None:
         judged["status"] = live.get("status", {})
     judged["metadata"].setdefault("uid", NO_UID)
-    seen = await _look(api, judged, controller)
-    plan = controller.plan(judged, seen, datetime.now(UTC))
+    now = datetime.now(UTC)
+    spec = controller.read(judged)
+    sight = await _look(api, judged, controller, spec, now)
+    judged, plan = _settled(controller, judged, spec, sight, now)
     if plan.children is None:
         return plan, []
-    claimed = await _claim(api, plan.children, judged, seen, kind.group)
-    if claimed != seen:
-        plan, seen = controller.plan(judged, claimed, datetime.now(UTC)), claimed
+
+    async def get(child: Child) -> Object | None:
+        return await api.get(child.kind, *key_parts(child.body))
+
+    sight, objects, more = await find(sight, plan.children, get)
+    if more:
+        judged, plan = _settled(controller, judged, spec, sight, now)
+    changes = change_set(judged, sight, objects, plan)
     found = []
-    for child in plan.children or ():
-        difference = await _difference(api, child, judged, kind.group, manager)
+    for child in changes.wanted:
+        difference = await _difference(api, child, changes, manager)
         if difference is not None:
             found.append(difference)
-    wanted = {child.id for child in plan.children or ()}
-    for (kind_name, name), obj in seen.children.items():
-        if (kind_name, name) not in wanted:
-            text = _diff(obj, None, kind_name)
-            found.append(Difference("delete", kind_name, key_parts(obj)[0], name, text))
+    for child_kind, obj in changes.surplus:
+        namespace, name = key_parts(obj)
+        text = _diff(obj, None, child_kind.kind)
+        found.append(Difference("delete", child_kind.kind, namespace, name, text))
     return plan, found
 
 
-async def _look(api: Api, parent: Object, controller: Controller) -> Seen:
-    """As the loop's gathering, but read from the API and not from a cache."""
-    group, namespace = controller.kind.group, key_parts(parent)[0]
-    uid = parent["metadata"]["uid"]
-    children = {}
-    watches = {watch.kind.kind: watch for watch in controller.watches}
-    for watch in controller.watches:
-        if watch.child:
-            listing = await api.list(watch.kind, namespace, labels=watch.labels)
-            for obj in listing.items:
-                if ownership.owner_uid(obj, group) == uid:
-                    children[watch.kind.kind, obj["metadata"]["name"]] = obj
-    needed = {}
-    for need in controller.needs(parent):
-        watch = watches[need.kind.kind]
-        listing = await api.list(need.kind, need.namespace, labels=watch.labels)
-        needed[need] = tuple(_select(need, watch, listing.items))
-    return Seen(children=children, needed=needed)
-
-
-async def _claim(api: Api, wanted: Iterable[Child], parent: Object, seen: Seen, group: str) -> Seen:
-    """As the loop: what has a wanted name and is the parent's by another mark counts as seen."""
-    found = {}
-    for child in wanted:
-        if child.id not in seen.children:
-            live = await api.get(child.kind, *key_parts(child.body))
-            if live is not None and ownership.is_own(live, parent, group):
-                found[child.id] = live
-    return replace(seen, children={**seen.children, **found})
-
-
-def _select(need: Need, watch: Watch, objects: Iterable[Object]) -> Iterable[Object]:
-    for obj in objects:
-        if obj.get("kind") not in (need.kind.kind, None):
-            continue
-        namespace, name = key_parts(obj)
-        kept = watch.keep(obj) if watch.keep else obj
-        if kept is None or (namespace or "default") != need.namespace:
-            continue
-        by_index = watch.index(kept) if watch.index else None
-        if need.name == name or (need.index is not None and need.index == by_index):
-            yield kept
+async def _look(api: Api, parent: Object, controller: Controller, spec: Any, now: datetime) -> Look:
+    """As a pass looks, with caches that are filled by a list of the parent's namespace."""
+    library = Lists()
+    while True:
+        sight = look(controller, parent, spec, now, library)
+        if not sight.unfilled:
+            return sight
+        for watch in sight.unfilled:
+            namespace = watch.namespace or key_parts(parent)[0]
+            try:
+                listing = await api.list(
+                    watch.kind,
+                    namespace if watch.kind.namespaced else None,
+                    labels=watch.labels,
+                )
+            except ApiError as error:
+                if not watch.optional or error.code not in (403, 404):
+                    raise
+                library.miss(watch)
+            else:
+                library.hold(watch, listing.items, controller.kind.group)
 
 
 async def _difference(
-    api: Api, child: Child, parent: Object, group: str, manager: str
+    api: Api, child: Child, changes: ChangeSet, manager: str
 ) -> Difference | None:
     namespace, name = key_parts(child.body)
     live = await api.get(child.kind, namespace, name)
     kind = child.kind.kind
     if live is None:
         return Difference("create", kind, namespace, name, _diff(None, printable(child), kind))
-    if not ownership.is_own(live, parent, group):
+    if child.hold != "shared" and not ownership.is_own(live, changes.owner):
         text = f"{kind} {name} is there and not ours: {ownership.describe_owner(live)}\n"
         return Difference("conflict", kind, namespace, name, text)
-    body = ownership.stamp(child, parent, group)
+    body = ownership.stamp(child, changes.owner, changes.parent)
     answer = await api.apply(child.kind, body, manager=manager, dry_run=True)
-    if child.yields:
-        _keep_yielded(live, answer, child.yields)
+    for path in child.yields:
+        # A dry run does not see the hand-over that would come before: the value stays.
+        copy_value(live, answer, path)
     text = _diff(live, answer, kind)
     return Difference("change", kind, namespace, name, text) if text else None
-
-
-def _keep_yielded(live: Object, answer: Object, paths: Iterable[tuple[str, ...]]) -> None:
-    """A dry run does not see the hand-over that would come before: the value stays."""
-    for path in paths:
-        source, destination = live, answer
-        for step in path[:-1]:
-            source, destination = source.get(step) or {}, destination.setdefault(step, {})
-        if path[-1] in source:
-            destination[path[-1]] = source[path[-1]]
 
 
 def _diff(old: Object | None, new: Object | None, kind: str) -> str:

@@ -7,20 +7,11 @@ missing right nor one too many goes unnoticed.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import NamedTuple
 
-from contract.model import Controller
+from contract.plan import Controller, Right
 
 READ = ("get", "list", "watch")
 WRITE = ("create", "patch")
-
-
-class Right(NamedTuple):
-    """One verb on one resource; ``resource`` may be ``plural/subresource``."""
-
-    group: str
-    resource: str
-    verb: str
 
 
 def rights(controllers: Iterable[Controller], *, events: bool = True) -> list[Right]:

@@ -11,7 +11,10 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Protocol
 
-from contract.model import Child, Kind, Object, Refusal
+from contract.demands import Refusal
+from contract.model import Key, Kind, Object
+from contract.ownership import Owner
+from contract.plan import Child
 from reconciler.client.api import ApiError, Unreachable, WatchEvent
 
 
@@ -23,21 +26,25 @@ class Action(StrEnum):
     REPAIRED = "Repaired"
     UNCHANGED = "Unchanged"
     DELETED = "Deleted"
+    DELETING = "Deleting"
+    """The delete was accepted, and the object stays until its finalizers or grace period end."""
     FOREIGN = "Foreign"
-    """Something of that name is not ours: nothing was written."""
+    """Something of that name is not the parent's own: nothing was written."""
     REFUSED = "Refused"
-    """The server will not have it; trying again soon will not help."""
+    """The API server refused the write for good; trying again soon does not help."""
     FAILED = "Failed"
     """No answer, or one that a later try may change."""
     WAITING = "Waiting"
-    """The old object of that name is still going away."""
+    """An earlier object of that name is being deleted, or a shared one is not there yet."""
     CONTESTED = "Contested"
-    """Somebody keeps changing it back; the next repair has to wait."""
+    """Another field manager keeps reverting it; the next repair has to wait."""
     HELD = "Held"
     """Not tried, because something of an earlier wave is missing."""
 
 
-WRITTEN = frozenset({Action.CREATED, Action.CONFIGURED, Action.REPAIRED, Action.DELETED})
+WRITTEN = frozenset(
+    {Action.CREATED, Action.CONFIGURED, Action.REPAIRED, Action.DELETED, Action.DELETING}
+)
 BLOCKING = frozenset({Action.FOREIGN, Action.REFUSED, Action.FAILED, Action.WAITING})
 
 
@@ -45,27 +52,29 @@ BLOCKING = frozenset({Action.FOREIGN, Action.REFUSED, Action.FAILED, Action.WAIT
 class ChangeSet:
     """One parent's children as they are wanted and as they are.
 
-    ``live`` holds what the cache knows under the name of each wanted child, whosever it is;
-    ``surplus`` are the parent's own objects that are wanted no more.
+    ``live`` holds what is there under the name of each wanted child, whoever owns it;
+    ``surplus`` are the parent's own objects that are no longer wanted. ``acting_as`` is the
+    user of delegated children.
     """
 
     parent: Object
-    parent_kind: Kind
+    owner: Owner
     wanted: tuple[Child, ...]
-    live: Mapping[tuple[str, str], Object]
+    live: Mapping[Key, Object]
     surplus: tuple[tuple[Kind, Object], ...] = ()
+    acting_as: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class Change:
     """What became of one object; ``object`` is how it is now, where that is known.
 
-    ``paths`` are the fields that differed, ``detail`` says whose a foreign object is or who
-    contests, ``wait`` is in how many seconds to look again.
+    ``paths`` are the fields that differed; ``detail`` names the owner of a foreign object, or
+    the field manager that contests; ``wait`` is in how many seconds to reconcile again.
     """
 
     kind: Kind
-    name: str
+    key: Key
     action: Action
     object: Object | None = None
     paths: tuple[str, ...] = ()
@@ -74,17 +83,12 @@ class Change:
     error: ApiError | Unreachable | None = None
     wait: float | None = None
 
-    @property
-    def id(self) -> tuple[str, str]:
-        """(kind, name), as ``Child.id``."""
-        return self.kind.kind, self.name
-
 
 class DeploymentTarget(Protocol):
     """Carries out change sets, and shows what is there."""
 
     async def apply(self, change_set: ChangeSet) -> tuple[Change, ...]:
-        """Write what differs, in waves, then remove the surplus; one Change for each object.
+        """Write what differs, in waves, then delete the surplus; one Change for each object.
 
         Raises NotLeader; every other trouble is a Change.
         """
@@ -92,14 +96,19 @@ class DeploymentTarget(Protocol):
     async def delete(self, kind: Kind, namespace: str, name: str) -> bool:
         """Delete what is there now under that name; False where there is nothing."""
 
-    async def get(self, kind: Kind, namespace: str, name: str) -> Object | None:
+    async def get(
+        self, kind: Kind, namespace: str, name: str, *, acting_as: str = ""
+    ) -> Object | None:
         """The live object, or None."""
 
     async def list(self, kind: Kind, namespace: str, labels: str = "") -> list[Object]:
         """The live objects of a namespace, by label selector."""
 
     def watch(self, kind: Kind, namespace: str) -> AsyncIterator[WatchEvent]:
-        """Changes from now on, until the server ends the stream."""
+        """Changes from now on, until the API server ends the stream."""
 
     def forget(self, parent_uid: str) -> None:
         """Drop what is remembered of a parent that is gone."""
+
+    def remembered(self) -> int:
+        """Of how many parents anything is remembered."""

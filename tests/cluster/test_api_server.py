@@ -12,7 +12,8 @@ from typing import Any, Self
 import pytest
 import yaml
 
-from contract.model import Kind, Object, Watch
+from contract.demands import Watch
+from contract.model import Kind, Object
 from devcluster import Cluster as ControlPlane
 from reconciler.cache import Store
 from reconciler.client.api import JSON_PATCH, ApiError, Unreachable

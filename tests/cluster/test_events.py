@@ -4,7 +4,8 @@ import asyncio
 
 import pytest
 
-from contract.model import Kind, Note
+from contract.model import Kind
+from contract.plan import Note
 from reconciler.client.api import Unreachable
 from reconciler.client.client import Client
 from reconciler.client.kubeconfig import load

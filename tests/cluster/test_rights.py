@@ -14,12 +14,13 @@ from pathlib import Path
 import pytest
 import yaml
 
+from contract.plan import Right
 from devcluster import Cluster
 from gati import operator as gati
 from harness.objects import Objects, condition, eventually
 from harness.operator_process import USER, OperatorProcess, install
 from reconciler.process.events import QUIET
-from reconciler.rights import Right, rights
+from reconciler.rights import rights
 
 RBAC = Path(__file__).parents[2] / "deploy" / "gati" / "rbac.yaml"
 

@@ -3,12 +3,56 @@
 from datetime import UTC, datetime
 from typing import Any
 
-from contract.model import Need, Object, Plan, Seen
+from contract.demands import Demand, Need, Seen
+from contract.model import Key, Object
+from contract.ownership import Owner, stamp
+from contract.plan import Child, Controller, Plan
 from gati.handler.controller import HandlerController
-from objects.kinds import DEPLOYMENT, HORIZONTAL_POD_AUTOSCALER, POD
+from gati.kinds import GATI_HANDLER
+from objects.kinds import (
+    CONFIG_MAP,
+    DEPLOYMENT,
+    HORIZONTAL_POD_AUTOSCALER,
+    POD,
+    POD_DISRUPTION_BUDGET,
+    SERVICE,
+)
 
 NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 IMAGE = "registry.example/users:v1"
+
+
+KINDS = {
+    each.kind: each
+    for each in (
+        CONFIG_MAP,
+        DEPLOYMENT,
+        SERVICE,
+        HORIZONTAL_POD_AUTOSCALER,
+        POD_DISRUPTION_BUDGET,
+        POD,
+    )
+}
+
+
+def key(kind: str, name: str) -> Key:
+    """The key of a child in the handlers' namespace."""
+    return Key(KINDS[kind], "shop", name)
+
+
+def planned(controller: Controller, parent: Object, seen: Seen, now: datetime) -> Plan:
+    """The plan of a controller for a parent as it reads it."""
+    return controller.plan(parent, controller.read(parent), seen, now)
+
+
+def needed(controller: Controller, parent: Object) -> tuple[Demand, ...]:
+    """What the plan of a parent needs to see, before anything is seen."""
+    return controller.needs(parent, controller.read(parent), Seen("shop"), NOW)
+
+
+def stamped(parent: Object, child: Child) -> Object:
+    """A child as it is applied for that handler."""
+    return stamp(child, Owner.of(GATI_HANDLER, parent), parent)
 
 
 def handler(name: str = "users", *, generation: int = 1, **spec: Any) -> Object:
@@ -39,7 +83,7 @@ def live_deployment(
     seen: Seen | None = None,
 ) -> Object:
     """The Deployment that the plan of the parent makes, with a status."""
-    plan = HandlerController(default_image=IMAGE).plan(parent, seen or Seen(), NOW)
+    plan = planned(HandlerController(default_image=IMAGE), parent, seen or Seen("shop"), NOW)
     body = next(child.body for child in plan.children or () if child.kind == DEPLOYMENT)
     metadata = body["metadata"] | {"uid": "d", "generation": 2, "resourceVersion": "7"}
     total = replicas if total is None else total
@@ -67,13 +111,13 @@ def seeing(deployment: Object | None, *objects: Object, **seen: Any) -> Seen:
     """What is seen of a handler: its Deployment, and pods and autoscalers beside it."""
     children = {}
     if deployment is not None:
-        children["Deployment", deployment["metadata"]["name"]] = deployment
+        children[key("Deployment", deployment["metadata"]["name"])] = deployment
     kinds = {"Pod": POD, "HorizontalPodAutoscaler": HORIZONTAL_POD_AUTOSCALER}
     needed: dict[Need, tuple[Object, ...]] = {}
     for obj in objects:
         need = Need(kinds[obj["kind"]], "shop", index="handler-users")
         needed[need] = (*needed.get(need, ()), obj)
-    return Seen(children=children, needed=needed, **seen)
+    return Seen("shop", children=children, needed=needed, **seen)
 
 
 def autoscaler(name: str = "mine", low: int = 2, high: int = 6, **metadata: Any) -> Object:
@@ -103,7 +147,7 @@ def waiting(reason: str, message: str = "", **container: Any) -> Object:
 
 def plan(parent: Object, seen: Seen | None = None, **settings: Any) -> Plan:
     """The plan for the parent at the tests' own time."""
-    return HandlerController(**settings).plan(parent, seen or Seen(), NOW)
+    return planned(HandlerController(**settings), parent, seen or Seen("shop"), NOW)
 
 
 def child(of: Plan, kind: str) -> Object:

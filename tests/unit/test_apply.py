@@ -5,7 +5,9 @@ from datetime import UTC, datetime
 import pytest
 
 from contract.metadata import owner_reference
-from contract.model import Child, Kind
+from contract.model import Kind
+from contract.ownership import Owner, stamp
+from contract.plan import Child
 from memoryserver import MemoryApi
 from objects.matching import content_digest
 from reconciler.apply import KubernetesTarget
@@ -27,7 +29,7 @@ def api():
 
 @pytest.fixture
 def target(api):
-    return KubernetesTarget(api, group="gati.dev", manager="operator")
+    return KubernetesTarget(api, manager="operator")
 
 
 async def make_parent(api, name="users"):
@@ -47,7 +49,6 @@ def config(parent, name="config", *, wave=0, **data):
         "metadata": {
             "name": name,
             "namespace": "shop",
-            "ownerReferences": [owner_reference(parent, PARENT_KIND)],
         },
         "data": data,
     }
@@ -61,7 +62,6 @@ def workload(parent, *, replicas=None, yields=(), image="app:1"):
         "metadata": {
             "name": "app",
             "namespace": "shop",
-            "ownerReferences": [owner_reference(parent, PARENT_KIND)],
         },
         "spec": {
             "selector": {"matchLabels": {"app": "a"}},
@@ -80,11 +80,13 @@ async def settle(api, target, parent, *children, surplus=(), cached=True):
     """One change set with the cache as it truly is (or empty); the actions by name."""
     live = {}
     for child in children:
-        obj = await api.get(child.kind, "shop", child.id[1]) if cached else None
+        obj = await api.get(child.kind, "shop", child.key.name) if cached else None
         if obj is not None:
-            live[child.id] = obj
-    changes = await target.apply(ChangeSet(parent, PARENT_KIND, children, live, surplus))
-    return {change.name: change for change in changes}
+            live[child.key] = obj
+    changes = await target.apply(
+        ChangeSet(parent, Owner.of(PARENT_KIND, parent), children, live, surplus)
+    )
+    return {change.key.name: change for change in changes}
 
 
 def committed(api):
@@ -106,7 +108,7 @@ async def test_nothing_is_sent_for_a_converged_child_after_a_restart(api, target
     child = workload(parent, replicas=2)
     await settle(api, target, parent, child)
     before = len(api.writes)
-    restarted = KubernetesTarget(api, group="gati.dev", manager="operator")
+    restarted = KubernetesTarget(api, manager="operator")
     assert (await settle(api, restarted, parent, child))["app"].action is Action.UNCHANGED
     assert len(api.writes) == before
 
@@ -205,7 +207,7 @@ async def test_an_object_released_by_its_owner_is_adopted_in_place(api, target):
 async def test_an_adopt_annotation_does_not_rob_another_controller(api, target):
     parent = await make_parent(api)
     other = await make_parent(api, "other")
-    body = config(other).body
+    body = stamp(config(other), Owner.of(PARENT_KIND, other), other)
     body["metadata"]["annotations"] = {"gati.dev/adopt": "users"}
     foreign = await api.create(CONFIG_MAP, body)
     change = (await settle(api, target, parent, config(parent)))["config"]
@@ -264,7 +266,7 @@ async def test_what_an_admission_webhook_rewrites_costs_one_dry_run_after_a_rest
     writes = len(api.writes)
     assert (await settle(api, target, parent, child))["app"].action is Action.UNCHANGED
     assert len(api.writes) == writes
-    restarted = KubernetesTarget(api, group="gati.dev", manager="operator")
+    restarted = KubernetesTarget(api, manager="operator")
     for _ in range(3):
         assert (await settle(api, restarted, parent, child))["app"].action is Action.UNCHANGED
     assert [write.dry_run for write in api.writes[writes:]] == [True]
@@ -284,7 +286,7 @@ async def test_a_webhook_that_never_agrees_with_itself_costs_one_write_after_a_r
     parent = await make_parent(api)
     child = workload(parent, replicas=1)
     await settle(api, target, parent, child)
-    restarted = KubernetesTarget(api, group="gati.dev", manager="operator")
+    restarted = KubernetesTarget(api, manager="operator")
     before = len(committed(api))
     for _ in range(5):
         await settle(api, restarted, parent, child)
@@ -338,7 +340,9 @@ async def test_an_update_does_not_resurrect_a_child_that_went_meanwhile(api, tar
     live = await api.get(CONFIG_MAP, "shop", "config")
     await api.delete(CONFIG_MAP, "shop", "config", uid=live["metadata"]["uid"])
     wanted = config(parent, a="2")
-    changes = await target.apply(ChangeSet(parent, PARENT_KIND, (wanted,), {wanted.id: live}))
+    changes = await target.apply(
+        ChangeSet(parent, Owner.of(PARENT_KIND, parent), (wanted,), {wanted.key: live})
+    )
     assert changes[0].action is Action.FAILED
     assert await api.get(CONFIG_MAP, "shop", "config") is None
 

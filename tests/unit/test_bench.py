@@ -21,7 +21,8 @@ from bench.measurements import ALL, churn, convergence, latency, memory, poison,
 from bench.measurements import writes as writes_measurement
 from bench.settings import FULL, QUICK
 from contract import ownership
-from contract.model import Seen
+from contract.demands import Seen
+from contract.model import Key
 from gati.kinds import GATI_HANDLER
 from harness.operator_process import USER
 from objects.kinds import DEPLOYMENT
@@ -116,8 +117,9 @@ def test_the_floor_writes_the_children_first_and_then_one_status() -> None:
 def test_a_child_of_the_floor_is_the_operators_own_and_holds_its_intent() -> None:
     for child in bodies.children(PARENT):
         body = bodies.create_child(PARENT, child).body
-        assert ownership.is_own(body, PARENT, GATI_HANDLER.group)
-        assert differences(ownership.stamp(child, PARENT, GATI_HANDLER.group), body) == []
+        owner = ownership.Owner.of(GATI_HANDLER, PARENT)
+        assert ownership.is_own(body, owner)
+        assert differences(ownership.stamp(child, owner, PARENT), body) == []
         assert body["metadata"]["resourceVersion"] == "1"
 
 
@@ -129,9 +131,9 @@ def test_a_filled_handler_is_ready_and_a_second_plan_changes_nothing() -> None:
     assert status["phase"] == "Running"
 
     filled = {**PARENT, "status": status}
-    seen = Seen(children={(DEPLOYMENT.kind, live["metadata"]["name"]): live})
+    seen = Seen(bodies.NAMESPACE, children={Key.of(DEPLOYMENT, live): live})
     assert bodies.write_status(filled, live).body["status"] == status
-    assert bodies.CONTROLLER.plan(filled, seen, datetime(2030, 1, 1, tzinfo=UTC)).status == status
+    assert bodies._plan(filled, datetime(2030, 1, 1, tzinfo=UTC), seen).status == status
 
 
 def test_a_running_pod_is_not_kept_in_memory() -> None:

@@ -11,7 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from contract.model import Kind, Need, Object, Watch
+from contract.demands import Need, Watch
+from contract.model import Kind, Object
 from reconciler.cache import Store
 from reconciler.client.api import WatchEvent
 
@@ -98,8 +99,8 @@ def test_a_list_from_before_an_own_delete_does_not_bring_the_object_back():
 def test_an_object_that_takes_its_time_to_die_is_shown_dying():
     store, _ = made()
     store.replace(store.cut([pod(version=10, finalizers=["f"])]), "10")
-    store.remove(pod(version=10, finalizers=["f"]))
-    assert names(store) == ["a"]
+    store.put(pod(version=11, finalizers=["f"], deletionTimestamp="2026-01-01T00:00:00Z"))
+    assert "deletionTimestamp" in store.get("n", "a")["metadata"]
     store.replace(store.cut([pod("b", 11)]), "11")
     store.remove(pod("b", 11))
     store.observe(WatchEvent("MODIFIED", pod("b", 12, deletionTimestamp="2026-01-01T00:00:00Z")))
@@ -209,7 +210,7 @@ def test_versions_that_are_no_numbers_still_converge():
 def test_scopes_are_listed_apart_and_synced_together():
     store, _ = made(scopes=("n", "m"))
     synced: list[bool] = []
-    store.on_synced.append(synced.append)
+    store.on_synced.append(lambda: synced.append(store.synced))
     store.replace(store.cut([pod("a")]), "1", "n")
     assert not store.synced
     assert store.scope_synced("n")
@@ -220,7 +221,7 @@ def test_scopes_are_listed_apart_and_synced_together():
     store.replace(store.cut([]), "3", "m")
     assert names(store) == ["a"]
     store.unsync("n")
-    assert (store.synced, names(store), synced) == (False, ["a"], [True, False])
+    assert (store.synced, names(store), synced) == (False, ["a"], [False, True, False])
 
 
 async def test_wait_synced():
@@ -277,7 +278,7 @@ def test_children_are_found_by_owner_as_it_changes():
 
 
 def test_owner_may_be_told_by_other_means():
-    store, _ = made(owner=lambda obj: obj["metadata"].get("annotations", {}).get("owner"))
+    store, _ = made(owners=lambda obj: (obj["metadata"]["annotations"]["owner"],))
     store.put(pod(annotations={"owner": "u"}))
     assert len(store.owned("u")) == 1
 

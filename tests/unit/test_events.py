@@ -9,7 +9,8 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from structlog.testing import capture_logs
 
-from contract.model import Kind, Note
+from contract.model import Kind
+from contract.plan import Note
 from reconciler.client.api import ApiError, NotLeader, Unreachable
 from reconciler.process import events
 from reconciler.process.events import Recorder

@@ -6,11 +6,12 @@ from pathlib import Path
 import pytest
 import yaml
 
-from contract.model import Seen
+from contract.demands import Seen
 from gati.module import ModuleController, parse_module
 from gati.operator import Settings, controllers
 from gati.spec.handler import Invalid
 from gati.version import VersionController, parse_version
+from unit.gati_objects import needed, planned
 
 NOW = datetime(2026, 1, 2, tzinfo=UTC)
 EXAMPLES = Path(__file__).parents[2] / "examples"
@@ -22,7 +23,7 @@ def wrapped(spec):
 
 
 def accepted(controller, spec):
-    made = controller.plan(wrapped(spec), Seen(), NOW)
+    made = planned(controller, wrapped(spec), Seen("shop"), NOW)
     assert made.children is None
     (condition,) = made.status["conditions"]
     assert made.status["observedGeneration"] == condition["observedGeneration"] == 4
@@ -40,7 +41,7 @@ def test_the_samples_are_accepted(sample):
 
 def test_nothing_is_looked_at_beside_a_module_or_a_version():
     for controller in (ModuleController(), VersionController()):
-        assert controller.needs(wrapped({})) == ()
+        assert needed(controller, wrapped({})) == ()
         assert controller.watches == ()
 
 

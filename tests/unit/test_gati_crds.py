@@ -12,12 +12,14 @@ import yaml
 from click.testing import CliRunner
 
 from commands.generate import generated_files, main, outdated
+from contract.plan import Right
 from crds.documents import crd_documents, crds_yaml
 from crds.schema import fields, structural_schema
 from gati import operator
 from gati.resources import API, RESOURCES
 from gati.types import GROUP, STORAGE_VERSION
-from reconciler.rights import Right, rights
+from reconciler.rights import rights
+from unit.gati_objects import planned
 
 ROOT = Path(__file__).parents[2]
 LIMIT = 200_000
@@ -336,7 +338,7 @@ def test_the_operators_pod_starts_a_command_line_that_the_operator_understands()
 
 @pytest.mark.parametrize("sample", V1 + V1ALPHA1, ids=lambda sample: sample["metadata"]["name"])
 def test_what_the_operator_says_of_the_examples_fits_the_schema(sample):
-    from contract.model import Seen
+    from contract.demands import Seen
 
     controller = next(
         each
@@ -345,7 +347,7 @@ def test_what_the_operator_says_of_the_examples_fits_the_schema(sample):
     )
     metadata = {"namespace": "default", "uid": "1", "generation": 1} | sample["metadata"]
     parent = {**sample, "metadata": metadata}
-    plan = controller.plan(parent, Seen(), datetime(2026, 1, 1, tzinfo=UTC))
+    plan = planned(controller, parent, Seen("shop"), datetime(2026, 1, 1, tzinfo=UTC))
     resource = next(each for each in RESOURCES if each.kind == controller.kind)
     schema = structural_schema(resource.type)["properties"]["status"]
     jsonschema.validate(plan.status, schema)

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from contract.demands import Need, Refusal, Seen
 from contract.metadata import digest, owner_reference
-from contract.model import Need, Refusal, Seen
 from gati.handler import configuration, pod_problems
 from gati.handler.controller import WATCHES, HandlerController
 from gati.reasons import FAILURES
@@ -20,17 +20,21 @@ from unit.gati_objects import (
     condition,
     conditions_of,
     handler,
+    key,
     kinds,
     live_deployment,
     message,
+    needed,
     plan,
+    planned,
     pod,
     seeing,
+    stamped,
     waiting,
 )
 
 AUTOSCALED = {"autoscaling": {"enabled": True, "minReplicas": 2, "maxReplicas": 6}}
-DEPLOYMENT_ID = ("Deployment", "handler-users")
+DEPLOYMENT_KEY = key("Deployment", "handler-users")
 
 
 def watch(kind):
@@ -124,7 +128,11 @@ def test_a_users_own_autoscaler_goes_before_ours_and_the_status_says_so():
 
 def test_our_own_autoscaler_is_not_taken_for_a_users():
     parent = handler(**AUTOSCALED)
-    own = child(plan(parent), "HorizontalPodAutoscaler")
+    (own,) = (
+        stamped(parent, one)
+        for one in plan(parent).children or ()
+        if one.kind == HORIZONTAL_POD_AUTOSCALER
+    )
     wanted = plan(parent, seeing(live_deployment(parent), own))
     assert "HorizontalPodAutoscaler" in kinds(wanted)
     assert conditions_of(wanted)["Autoscaled"] == ("True", "OwnAutoscaler")
@@ -174,7 +182,7 @@ REFERRING = [
 def test_a_changed_config_map_that_the_pods_use_rolls_them(spec):
     parent = handler(**spec)
     need = Need(CONFIG_MAP, "shop", name="shared")
-    assert need in HandlerController().needs(parent)
+    assert need in needed(HandlerController(), parent)
     before = plan(parent, Seen(needed={need: (config_map(k="1"),)}))
     after = plan(parent, Seen(needed={need: (config_map(k="2"),)}))
     touched = config_map(k="1") | {"metadata": {"name": "shared", "resourceVersion": "2"}}
@@ -208,7 +216,7 @@ def test_a_config_map_of_its_own_named_as_a_volume_is_not_needed_twice():
     parent = handler(
         config={"A": "1"}, volumes=[{"name": "v", "configMap": {"name": "handler-users"}}]
     )
-    assert all(need.kind != CONFIG_MAP for need in HandlerController().needs(parent))
+    assert all(need.kind != CONFIG_MAP for need in needed(HandlerController(), parent))
 
 
 OWN = [{"configMapRef": {"name": "handler-users"}}]
@@ -230,8 +238,11 @@ STILL_READ = [
 def test_an_own_config_map_that_no_spec_asks_for_stays_while_pods_may_need_it(spec, shown, stays):
     deployment = live_deployment(handler(**spec), **shown)
     own = child(plan(handler(config={"A": "1"})), "ConfigMap")
-    children = {("Deployment", "handler-users"): deployment, ("ConfigMap", "handler-users"): own}
-    wanted = plan(handler(), Seen(children=children))
+    children = {
+        key("Deployment", "handler-users"): deployment,
+        key("ConfigMap", "handler-users"): own,
+    }
+    wanted = plan(handler(), Seen("shop", children=children))
     assert ("ConfigMap" in kinds(wanted)) == stays
     if stays:
         assert child(wanted, "ConfigMap") == own
@@ -246,8 +257,11 @@ def test_an_own_config_map_that_is_going_away_holds_nothing_up():
     deployment = live_deployment(handler(config={"A": "1"}))
     own = child(plan(handler(config={"A": "1"})), "ConfigMap")
     own["metadata"]["deletionTimestamp"] = "2026-01-02T03:04:05Z"
-    children = {("Deployment", "handler-users"): deployment, ("ConfigMap", "handler-users"): own}
-    assert "ConfigMap" not in kinds(plan(handler(), Seen(children=children)))
+    children = {
+        key("Deployment", "handler-users"): deployment,
+        key("ConfigMap", "handler-users"): own,
+    }
+    assert "ConfigMap" not in kinds(plan(handler(), Seen("shop", children=children)))
 
 
 def test_a_config_map_of_its_own_is_kept_whole_by_the_cache_without_its_label():
@@ -259,7 +273,7 @@ def test_a_config_map_of_its_own_is_kept_whole_by_the_cache_without_its_label():
 def test_a_config_map_of_the_users_that_is_named_like_the_workload_rolls_the_pods():
     parent = handler(envFrom=[{"configMapRef": {"name": "handler-users"}}])
     need = Need(CONFIG_MAP, "shop", name="handler-users")
-    assert need in HandlerController().needs(parent)
+    assert need in needed(HandlerController(), parent)
     before = plan(parent, Seen(needed={need: (config_map("handler-users", k="1"),)}))
     after = plan(parent, Seen(needed={need: (config_map("handler-users", k="2"),)}))
     assert digest_of(before) != digest_of(after)
@@ -325,7 +339,7 @@ def test_suspension_goes_before_every_complaint(change):
 
 
 def test_a_name_that_is_taken_is_told_with_the_ways_out():
-    foreign = {DEPLOYMENT_ID: "it is managed by Helm"}
+    foreign = {DEPLOYMENT_KEY: "it is managed by Helm"}
     wanted = plan(handler(), seeing(None, foreign=foreign))
     assert conditions_of(wanted)["Ready"] == ("False", "NameConflict")
     assert conditions_of(wanted)["Stalled"] == ("True", "NameConflict")
@@ -342,7 +356,7 @@ def test_a_name_that_is_taken_is_told_with_the_ways_out():
     ],
 )
 def test_a_refusal_is_told_in_the_servers_words(text, reason):
-    refused = {DEPLOYMENT_ID: Refusal(403, "Forbidden", text)}
+    refused = {DEPLOYMENT_KEY: Refusal(403, "Forbidden", text)}
     wanted = plan(handler(), seeing(live_deployment(handler()), refused=refused))
     assert conditions_of(wanted)["Ready"] == ("False", reason)
     assert conditions_of(wanted)["Stalled"] == ("True", reason)
@@ -350,7 +364,7 @@ def test_a_refusal_is_told_in_the_servers_words(text, reason):
 
 
 def test_a_contest_is_told_and_hides_nothing_else():
-    contested = {DEPLOYMENT_ID: "kubectl-edit"}
+    contested = {DEPLOYMENT_KEY: "kubectl-edit"}
     wanted = plan(handler(), seeing(live_deployment(handler()), contested=contested))
     assert conditions_of(wanted)["Ready"] == ("True", "Ready")
     assert conditions_of(wanted)["Contested"] == ("True", "Contested")
@@ -361,7 +375,7 @@ def test_a_contest_is_told_and_hides_nothing_else():
 def test_what_is_wanted_does_not_depend_on_what_became_of_the_last_write(field):
     answers = {"foreign": "x", "refused": Refusal(403, "", "x"), "contested": "x"}
     live = live_deployment(handler(**AUTOSCALED))
-    after = seeing(live, **{field: {DEPLOYMENT_ID: answers[field]}})
+    after = seeing(live, **{field: {DEPLOYMENT_KEY: answers[field]}})
     assert (
         plan(handler(**AUTOSCALED), after).children
         == plan(handler(**AUTOSCALED), seeing(live)).children
@@ -468,9 +482,9 @@ SITUATIONS = st.builds(
     st.fixed_dictionaries(
         {},
         optional={
-            "foreign": st.just({DEPLOYMENT_ID: "it is managed by Helm"}),
-            "refused": st.just({DEPLOYMENT_ID: Refusal(422, "Invalid", "no")}),
-            "contested": st.just({DEPLOYMENT_ID: "kubectl"}),
+            "foreign": st.just({DEPLOYMENT_KEY: "it is managed by Helm"}),
+            "refused": st.just({DEPLOYMENT_KEY: Refusal(422, "Invalid", "no")}),
+            "contested": st.just({DEPLOYMENT_KEY: "kubectl"}),
         },
     ),
 )
@@ -495,10 +509,10 @@ def timeless(status):
 def test_a_wiped_status_comes_back_the_same(drawn):
     parent, seen = situation(*drawn)
     first = plan(parent, seen)
-    later = HandlerController().plan(
-        parent | {"status": first.status}, seen, NOW + timedelta(days=1)
+    later = planned(
+        HandlerController(), parent | {"status": first.status}, seen, NOW + timedelta(days=1)
     )
-    wiped = HandlerController().plan(parent, seen, NOW + timedelta(days=1))
+    wiped = planned(HandlerController(), parent, seen, NOW + timedelta(days=1))
     assert later.status == first.status
     assert timeless(wiped.status) == timeless(first.status)
 
@@ -591,7 +605,7 @@ def test_a_handler_is_woken_by_the_problems_of_its_pods(name):
     metadata = child(plan(handler(name)), "Deployment")["spec"]["template"]["metadata"]
     kept = pod_problems.keep(pod(waiting("ErrImagePull"), **metadata))
     need = Need(POD, "shop", index=watch(POD).index(kept))
-    assert need in HandlerController().needs(handler(name))
+    assert need in needed(HandlerController(), handler(name))
 
 
 @pytest.mark.parametrize("name", ["users", "n" * 100])
@@ -601,7 +615,7 @@ def test_a_handler_is_woken_by_whatever_autoscaler_targets_its_deployment(name):
     need = Need(
         HORIZONTAL_POD_AUTOSCALER, "shop", index=watch(HORIZONTAL_POD_AUTOSCALER).index(users)
     )
-    assert need in HandlerController().needs(handler(name))
+    assert need in needed(HandlerController(), handler(name))
 
 
 @pytest.mark.parametrize(

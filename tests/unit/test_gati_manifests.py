@@ -9,11 +9,11 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from contract.model import Seen
+from contract.demands import Seen
 from gati import names
 from gati.handler.controller import HandlerController
 from gati.spec.handler import parse_handler
-from unit.gati_objects import NOW, child, handler, kinds, plan
+from unit.gati_objects import NOW, child, handler, kinds, plan, planned, stamped
 
 HERE = Path(__file__).parent
 EXAMPLES = HERE.parents[1] / "examples"
@@ -181,8 +181,9 @@ def test_the_path_is_handed_on_without_rolling_a_pod():
 
 
 def test_every_child_belongs_to_the_handler():
-    for one in plan(handler(**FULL)).children:
-        (owner,) = one.body["metadata"]["ownerReferences"]
+    parent = handler(**FULL)
+    for one in plan(parent).children:
+        (owner,) = stamped(parent, one)["metadata"]["ownerReferences"]
         assert (owner["uid"], owner["controller"]) == ("uid-of-users", True)
         assert one.body["metadata"]["labels"]["app.kubernetes.io/managed-by"] == "gati-operator"
 
@@ -288,5 +289,7 @@ def test_two_plans_of_one_handler_are_equal(env):
     parent = handler(**FULL | {"env": [{"name": key, "value": env[key]} for key in env]})
     again = handler(**FULL | {"env": [{"name": key, "value": env[key]} for key in env]})
     controller = HandlerController()
-    assert controller.plan(parent, Seen(), NOW) == controller.plan(again, Seen(), NOW)
+    assert planned(controller, parent, Seen("shop"), NOW) == planned(
+        controller, again, Seen("shop"), NOW
+    )
     assert parse_handler(parent) == parse_handler(again)

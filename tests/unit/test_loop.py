@@ -5,9 +5,13 @@ from typing import Any
 
 import pytest
 
-from contract.model import Kind, Plan
+from contract.model import Kind
+from contract.plan import Plan
+from reconciler.apply import KubernetesTarget
 from reconciler.client.api import ApiError
-from reconciler.loop import PROGRESS_SECONDS, Reconciler, verdict
+from reconciler.loop import Reconciler
+from reconciler.parents import PROGRESS_SECONDS, Parents, without_progress
+from reconciler.preview import Lists
 
 pytestmark = pytest.mark.looptime
 
@@ -19,6 +23,7 @@ class Counting:
 
     kind = KIND
     watches = ()
+    rights = ()
 
     def __init__(self):
         self.status: dict[str, Any] = {}
@@ -26,10 +31,13 @@ class Counting:
         self.written: list[float] = []
         self.lost = False
 
-    def needs(self, parent):
+    def read(self, parent):
+        return None
+
+    def needs(self, parent, spec, seen, now):
         return ()
 
-    def plan(self, parent, seen, now):
+    def plan(self, parent, spec, seen, now):
         return Plan(status=self.status)
 
     async def apply(self, kind, body, **_):
@@ -52,59 +60,63 @@ def counting():
 
 
 @pytest.fixture
-def reconciler(counting):
-    class Target:
-        def forget(self, uid):
-            pass
+def put():
+    return []
 
-    return Reconciler(counting, counting, Target(), {}, "tests")
+
+@pytest.fixture
+def reconciler(counting, put):
+    parents = Parents(counting, KIND, manager="tests", written=put.append)
+    target = KubernetesTarget(counting, manager="tests")
+    return Reconciler(counting, counting, target, parents)
+
+
+async def reconciled(reconciler, parent):
+    return await reconciler.reconcile(parent, Lists(), lambda _demands: None)
 
 
 async def test_progress_is_told_once_in_a_second_and_the_last_of_it_always(counting, reconciler):
     started = asyncio.get_running_loop().time()
     for ready in range(30):
         counting.status = {"phase": "Pending", "ready": ready}
-        outcome = await reconciler.reconcile(counting.parent(), ())
+        outcome = await reconciled(reconciler, counting.parent())
         await asyncio.sleep(0.1)
     seconds = asyncio.get_running_loop().time() - started
     assert len(counting.written) <= 1 + seconds / PROGRESS_SECONDS
     assert outcome.again == pytest.approx(PROGRESS_SECONDS, abs=1)
     await asyncio.sleep(outcome.again)
-    assert (await reconciler.reconcile(counting.parent(), ())).again is None
+    assert (await reconciled(reconciler, counting.parent())).again is None
     assert counting.stored == {"phase": "Pending", "ready": 29}
 
 
 async def test_news_is_told_at_once(counting, reconciler):
     for phase in ("Pending", "Running", "Failed", "Running"):
         counting.status = {"phase": phase, "ready": 1}
-        assert (await reconciler.reconcile(counting.parent(), ())).again is None
+        assert (await reconciled(reconciler, counting.parent())).again is None
         assert counting.stored["phase"] == phase
 
 
 async def test_what_a_lost_answer_left_is_looked_at_before_the_status_is_decided_anew(
-    counting, reconciler
+    counting, reconciler, put
 ):
-    put = []
-    reconciler.status_written = lambda _kind, obj: put.append(obj)
     counting.status, counting.lost = {"phase": "Pending", "since": "12:00:00"}, True
     cached = counting.parent()
-    assert "504" in (await reconciler.reconcile(cached, ())).error
+    assert "504" in (await reconciled(reconciler, cached)).error
     counting.status, counting.lost = {"phase": "Pending", "since": "12:00:01"}, False
-    outcome = await reconciler.reconcile(cached, ())
+    outcome = await reconciled(reconciler, cached)
     assert (outcome.error, outcome.again) == ("", 0.0)
     assert len(counting.written) == 1
     assert put == [counting.parent()]
     assert put[0]["status"] == {"phase": "Pending", "since": "12:00:00"}
-    await reconciler.reconcile(put[0], ())  # asked once and not for ever
+    await reconciled(reconciler, put[0])  # asked once and not for ever
     assert counting.stored["since"] == "12:00:01"
 
 
 async def test_nothing_is_kept_of_an_object_that_is_gone(counting, reconciler):
     counting.status = {"phase": "Pending"}
-    await reconciler.reconcile(counting.parent(), ())
+    await reconciled(reconciler, counting.parent())
     reconciler.forget("u")
-    assert not reconciler._told_at
-    assert not reconciler._unsure
+    assert reconciler.remembered() == 0
 
 
 @pytest.mark.parametrize(
@@ -125,4 +137,4 @@ def test_numbers_and_wording_are_no_news(changed, news):
         "ready": 1,
         "conditions": [{"type": "Ready", "status": "False", "message": "0 of 2"}],
     }
-    assert (verdict(status) != verdict({**status, **changed})) == news
+    assert (without_progress(status) != without_progress({**status, **changed})) == news

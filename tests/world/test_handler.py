@@ -133,11 +133,10 @@ async def test_what_a_pass_wrote_is_not_looked_at_again_though_the_watch_told_of
         async with World(**options()) as world:
             world.api.delay_answers(seconds)
             await world.settle()
-            mark = world.operator._passes
-            before = next(mark)
+            before = world.operator.workers.passes
             world.create(GATI_HANDLER, handler(suspend=True))
             await world.settle()
-            passes.append(next(mark) - before)
+            passes.append(world.operator.workers.passes - before)
     assert passes[0] == passes[1]
 
 
@@ -148,7 +147,7 @@ async def test_what_others_change_while_a_pass_waits_for_an_answer_is_looked_at(
         world.api.delay_answers(5.0)
         world.edit(GATI_HANDLER, "users", {"spec": {"version": "1.1.0"}})
         await world.run_for(2)
-        assert len(world.operator._news) == 1, "the pass is under way"
+        assert world.operator.triggers.under_way == 1
         world.edit(SERVICE, "handler-users", {"spec": {"ports": [{"port": 1, "name": "x"}]}})
         world.delete(POD_DISRUPTION_BUDGET, "handler-users")
         await world.settle(quiet=20)
@@ -164,9 +163,7 @@ async def test_nothing_is_remembered_of_a_handler_that_went_while_it_was_worked_
         await world.run_for(2)
         world.delete(GATI_HANDLER, "users")
         await world.settle(quiet=20)
-        reconciler = world.operator._reconcilers["GatiHandler"]
-        assert (reconciler._statuses, reconciler._told_at, reconciler._unsure) == ({}, {}, set())
-        assert reconciler.target._memory == {}
+        assert world.operator.remembered() == 0
 
 
 @given(
@@ -505,20 +502,18 @@ async def test_nothing_is_remembered_of_handlers_that_are_gone():
                 world.delete(GATI_HANDLER, f"h{number}")
             await world.settle()
         runtime = world.operator
-        assert [len(store) for store in runtime.stores.values()] == [0] * len(runtime.stores)
+        assert sum(len(each.store) for each in runtime.reflectors) == 0
         queue = runtime.queue
         assert (len(queue), queue.active, queue.delayed, queue.failing) == (0, 0, 0, 0)
-        assert (runtime._interests._needs, runtime._interests._keys) == ({}, {})
-        for reconciler in runtime._reconcilers.values():
-            assert (reconciler._statuses, reconciler.target._memory) == ({}, {})
+        assert runtime.remembered() == 0
 
 
 async def test_nothing_is_remembered_of_children_that_are_as_they_should_be():
     async with World(**options()) as world:
         world.create(GATI_HANDLER, handler())
         await world.settle()
-        for reconciler in world.operator._reconcilers.values():
-            assert (reconciler._statuses, reconciler.target._memory) == ({}, {})
+        for reconciler in world.operator.reconcilers.values():
+            assert reconciler.target.remembered() == 0
 
 
 async def test_the_reconcile_annotation_asks_for_a_look_now():

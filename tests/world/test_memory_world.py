@@ -9,8 +9,10 @@ from typing import Any
 
 import pytest
 
+from contract.demands import Need, Seen, Watch
 from contract.metadata import owner_reference
-from contract.model import Child, Need, Object, Plan, Seen, Watch
+from contract.model import Object
+from contract.plan import NO_RIGHTS, Child, Plan
 from contract.status import Condition, conditions, find
 from reconciler.client.api import JSON_PATCH, MERGE_PATCH
 from world.consistency import ImpossibleWorld
@@ -41,15 +43,18 @@ class Widgets:
     kind = WIDGET
     watches = (Watch(CONFIG_MAP, child=True), Watch(DEPLOYMENT, child=True))
 
-    def needs(self, parent: Object) -> tuple[Need, ...]:
+    rights = NO_RIGHTS
+
+    def read(self, parent: Object) -> Object:
+        spec: Object = parent.get("spec", {})
+        return spec
+
+    def needs(self, parent: Object, spec: Object, seen: Seen, now: datetime) -> tuple[Need, ...]:
         return ()
 
-    def plan(self, parent: Object, seen: Seen, now: datetime) -> Plan:
-        metadata, spec = parent["metadata"], parent.get("spec", {})
-        placed: Object = {
-            "namespace": metadata["namespace"],
-            "ownerReferences": [owner_reference(parent, WIDGET)],
-        }
+    def plan(self, parent: Object, spec: Object, seen: Seen, now: datetime) -> Plan:
+        metadata = parent["metadata"]
+        placed: Object = {"namespace": metadata["namespace"]}
         name = metadata["name"]
         data = body(CONFIG_MAP, name, metadata=placed, data={"size": spec.get("size", "")})
         image = f"app:{spec.get('size', '')}"

@@ -176,7 +176,7 @@ def counted(here, most=1000):
         passes.append(1)
         assert len(passes) < most, "the operator spins"
 
-    here.operator._observer.reconciled = counting
+    here.operator.workers.observer.reconciled = counting
     return passes
 
 

@@ -2,12 +2,13 @@
 
 import pytest
 
+from contract.plan import Right
 from crds.documents import crd_documents
 from gati import operator
 from gati.kinds import GATI_HANDLER, GATI_MODULE, GATI_VERSION
 from gati.resources import API
 from reconciler.client.api import ApiError
-from reconciler.rights import Right, rights
+from reconciler.rights import rights
 from world.world import World
 
 pytestmark = pytest.mark.looptime

@@ -39,10 +39,10 @@ async def standby(world):
 def remembered(runtime):
     queue = runtime.queue
     counts = (len(queue), queue.active, queue.delayed, queue.failing)
-    return counts, queue._dirty, {key for keys in runtime._parked.values() for key in keys}
+    return counts, runtime.remembered()
 
 
-NOTHING = ((0, 0, 0, 0), set(), set())
+NOTHING = ((0, 0, 0, 0), 0)
 
 
 async def test_a_standby_remembers_nothing_of_handlers_that_are_gone():
@@ -70,7 +70,7 @@ async def test_a_leader_that_lacks_a_kind_remembers_nothing_of_handlers_that_are
             for name in NAMES:
                 world.edit(GATI_HANDLER, name, {"spec": {"image": "users:2"}})
             await world.run_for(5)
-            assert len(world.operator._parked["GatiHandler"]) == len(NAMES)
+            assert world.operator.triggers.parked == len(NAMES)
             for name in NAMES:
                 world.delete(GATI_HANDLER, name)
             await world.run_for(30)

@@ -22,7 +22,8 @@ from collections.abc import Awaitable, Callable, Iterable, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any, Protocol, Self
 
-from contract.model import Controller, Kind, Object
+from contract.model import Kind, Object
+from contract.plan import Controller
 from memoryserver import CrashPoint, MemoryApi, Server, Write
 from memoryserver.patches import clone
 from reconciler.client.api import MERGE_PATCH

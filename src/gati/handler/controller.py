@@ -10,13 +10,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
-from functools import lru_cache
 from typing import Any
 
-import msgspec
-
-from contract.model import Child, Kind, Need, Object, Plan, Seen, Watch
-from contract.ownership import is_released
+from contract.demands import Demand, Need, Seen, Watch
+from contract.model import Kind, Object
+from contract.ownership import Owner, is_released
+from contract.plan import NO_RIGHTS, Child, Plan
 from contract.status import find
 from gati import names
 from gati import reasons as r
@@ -38,7 +37,7 @@ from gati.handler.status import (
     scaling_conditions,
     status,
 )
-from gati.kinds import GATI_HANDLER, GROUP
+from gati.kinds import GATI_HANDLER
 from gati.spec.fields import Invalid
 from gati.spec.handler import is_suspended, parse_handler
 from objects.kinds import (
@@ -99,8 +98,19 @@ class HandlerController:
 
     kind = GATI_HANDLER
     watches = WATCHES
+    rights = NO_RIGHTS
 
-    def needs(self, parent: Object) -> tuple[Need, ...]:
+    def read(self, parent: Object) -> HandlerSpec | Invalid:
+        """The spec as it is run, or why it cannot be."""
+        try:
+            spec = parse_handler(parent)
+        except Invalid as error:
+            return error
+        return spec if spec.image is not None else replace(spec, image=self.default_image or None)
+
+    def needs(
+        self, parent: Object, spec: HandlerSpec | Invalid, seen: Seen, now: datetime
+    ) -> tuple[Demand, ...]:
         """Its pods' problems, the autoscalers that target it, the ConfigMaps it refers to."""
         namespace = parent["metadata"].get("namespace", "default")
         workload = names.workload(parent["metadata"]["name"])
@@ -108,29 +118,19 @@ class HandlerController:
             Need(POD, namespace, index=workload),
             Need(HORIZONTAL_POD_AUTOSCALER, namespace, index=workload),
         )
-        try:
-            spec = _parsed(parent)
-        except Invalid:
-            return always
-        return always + _config_needs(spec)
+        return always if isinstance(spec, Invalid) else always + _config_needs(spec)
 
-    def plan(self, parent: Object, seen: Seen, now: datetime) -> Plan:
+    def plan(self, parent: Object, spec: HandlerSpec | Invalid, seen: Seen, now: datetime) -> Plan:
         """The children of a handler that can be honoured, and in every case the status."""
-        try:
-            spec = self._parse(parent)
-        except Invalid as error:
+        if isinstance(spec, Invalid):
             if is_suspended(parent):
                 return self._suspended(parent, None, seen, now)
-            return self._left_alone(parent, seen, now, r.INVALID_SPEC, str(error))
+            return self._left_alone(parent, seen, now, r.INVALID_SPEC, str(spec))
         if spec.suspend:
             return self._suspended(parent, spec, seen, now)
         if spec.image is None:
             return self._left_alone(parent, seen, now, r.IMAGE_MISSING, _IMAGE_MISSING, spec)
         return self._managed(parent, spec, seen, now)
-
-    def _parse(self, parent: Object) -> HandlerSpec:
-        spec = _parsed(parent)
-        return spec if spec.image is not None else replace(spec, image=self.default_image or None)
 
     def _managed(self, parent: Object, spec: HandlerSpec, seen: Seen, now: datetime) -> Plan:
         workload = names.workload(spec.name)
@@ -157,7 +157,7 @@ class HandlerController:
         self, parent: Object, spec: HandlerSpec, seen: Seen, scale: Scaling
     ) -> Iterator[Child]:
         def child(kind: Kind, content: Any, wave: int) -> Child:
-            return Child(kind, complete(kind, parent, spec, content), wave=wave)
+            return Child(kind, complete(kind, spec, content), wave=wave)
 
         workload = names.workload(spec.name)
         live = seen.child(DEPLOYMENT, workload)
@@ -203,23 +203,6 @@ class HandlerController:
         return Plan(status=new, notes=notes(parent, new))
 
 
-def _parsed(parent: Object) -> HandlerSpec:
-    """As ``parse_handler``: one pass asks it for what is needed and for two plans."""
-    metadata = parent["metadata"]
-    try:
-        # Unlike JSON, MessagePack tells a key 1 from a key "1".
-        content = msgspec.msgpack.encode(parent.get("spec"))
-    except (TypeError, OverflowError, UnicodeEncodeError):  # from a file that no server has seen
-        return parse_handler(parent)
-    return _parsed_content(metadata["name"], metadata.get("namespace"), content)
-
-
-@lru_cache(64)
-def _parsed_content(name: str, namespace: str | None, content: bytes) -> HandlerSpec:
-    metadata = {"name": name} if namespace is None else {"name": name, "namespace": namespace}
-    return parse_handler({"metadata": metadata, "spec": msgspec.msgpack.decode(content)})
-
-
 _REPLICAS = (("spec", "replicas"),)
 _IMAGE_MISSING = (
     "spec.image: is missing, and the operator runs without --default-image: write the image "
@@ -256,7 +239,7 @@ def _others_autoscalers(parent: Object, spec: HandlerSpec, seen: Seen) -> Iterab
         autoscaler
         for autoscaler in others
         if autoscaler["metadata"]["name"] != names.workload(spec.name)
-        or not is_released(autoscaler, parent, GROUP)
+        or not is_released(autoscaler, Owner.of(GATI_HANDLER, parent))
     ]
 
 

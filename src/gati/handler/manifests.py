@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from contract.metadata import owner_reference
 from contract.model import Kind, Object
 from gati import names
 from gati.contracts import (
@@ -22,7 +21,6 @@ from gati.contracts import (
 )
 from gati.handler.autoscaling import autoscaler_spec
 from gati.handler.pods import pod_template
-from gati.kinds import GATI_HANDLER
 from gati.spec.probes import PORT_NAME
 
 PROGRESS_DEADLINE_SECONDS = 600
@@ -85,8 +83,8 @@ def pod_disruption_budget(spec: HandlerSpec) -> JsonObject:
     }
 
 
-def complete(kind: Kind, parent: Object, spec: HandlerSpec, content: Mapping[str, Any]) -> Object:
-    """The whole object: content, name, labels and owner.
+def complete(kind: Kind, spec: HandlerSpec, content: Mapping[str, Any]) -> Object:
+    """The whole object: content, name and labels.
 
     The version stands only on the Deployment, so that a new one writes nothing else; the path
     stands on the Service, where a router looks, and rolls no pod.
@@ -95,7 +93,6 @@ def complete(kind: Kind, parent: Object, spec: HandlerSpec, content: Mapping[str
         "name": names.workload(spec.name),
         "namespace": spec.namespace,
         "labels": names.handler_labels(spec.name),
-        "ownerReferences": [owner_reference(parent, GATI_HANDLER)],
     }
     if kind.kind == "Deployment":
         metadata["labels"] |= names.version_labels(spec.version)

@@ -9,7 +9,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from datetime import datetime
 
-from contract.model import Note, Object, Seen
+from contract.demands import Seen
+from contract.model import Key, Object
+from contract.plan import Note
 from contract.status import Condition, conditions, find
 from gati import names
 from gati import reasons as r
@@ -29,11 +31,14 @@ SUSPENDED = Condition(
 def obstacle(seen: Seen, handler: str) -> Verdict | None:
     """What stops the handler from being written as it should be; None where nothing does."""
     if seen.foreign:
-        clashes = [_clash(*id_, owner, handler) for id_, owner in sorted(seen.foreign.items())]
+        clashes = [
+            _clash(key.kind.kind, key.name, owner, handler)
+            for key, owner in sorted(seen.foreign.items(), key=_by_name)
+        ]
         return Verdict(False, r.NAME_CONFLICT, "; ".join(clashes), r.NAME_CONFLICT)
-    for (kind, name), refusal in sorted(seen.refused.items()):
+    for key, refusal in sorted(seen.refused.items(), key=_by_name):
         reason = refusal_reason(refusal.message, r.API_REFUSED)
-        message = f"the API server refuses {kind} {name}: {refusal.message}"
+        message = f"the API server refuses {key.kind} {key.name}: {refusal.message}"
         return Verdict(False, reason, message, reason)
     return None
 
@@ -76,11 +81,18 @@ def scaling_conditions(scaling: Scaling) -> tuple[Condition, ...]:
     return (Condition("Autoscaled", "True", reason, message),)
 
 
+def _by_name(item: tuple[Key, object]) -> tuple[str, str]:
+    return item[0].kind.kind, item[0].name
+
+
 def contested_conditions(seen: Seen) -> tuple[Condition, ...]:
     """Who keeps changing back what the operator writes."""
     if not seen.contested:
         return ()
-    rivals = [f"{kind} {name} by {who}" for (kind, name), who in sorted(seen.contested.items())]
+    rivals = [
+        f"{key.kind} {key.name} by {who}"
+        for key, who in sorted(seen.contested.items(), key=_by_name)
+    ]
     message = (
         f"keeps being changed back: {'; '.join(rivals)}; stop the other writer or set "
         "spec.suspend: true"

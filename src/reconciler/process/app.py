@@ -17,7 +17,7 @@ from dataclasses import dataclass
 
 import structlog
 
-from contract.model import Controller
+from contract.plan import Controller
 from reconciler.client.client import Client
 from reconciler.client.kubeconfig import Cluster
 from reconciler.process.endpoints import HealthServer

@@ -20,7 +20,8 @@ from typing import Generic, NamedTuple, TypeVar
 import structlog
 
 from contract.metadata import digest
-from contract.model import Kind, Note, Object
+from contract.model import Kind, Object
+from contract.plan import Note
 from contract.status import rfc3339
 from reconciler.client.api import MERGE_PATCH, Api, ApiError, NotLeader, Unreachable
 from reconciler.process.logs import redact

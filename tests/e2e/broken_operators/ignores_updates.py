@@ -4,7 +4,9 @@ from dataclasses import replace
 from datetime import datetime
 
 from commands import gati as cli
-from contract.model import Child, Object, Plan, Seen
+from contract.demands import Seen
+from contract.model import Object
+from contract.plan import Child, Plan
 from gati.handler.controller import HandlerController
 
 real_plan = HandlerController.plan
