@@ -1,8 +1,8 @@
 """Equipment of tests: a Kubernetes API server in memory.
 
 ``MemoryApi`` speaks the verbs of ``Api``. What the server behind it does is checked against a
-real API server by the same table of scripts (``tests/world``); what it does not know (admission
-chains, most of validation, the thousand other kinds) it does not pretend to.
+real API server by the same table of scripts (``tests/world/conformance``); what it does not
+know (admission chains, most of validation, the thousand other kinds) it does not pretend to.
 
     api.py         the client: the verbs, the way to the server, identity
     switches.py    the switches of a client's faults

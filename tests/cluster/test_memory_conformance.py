@@ -1,7 +1,7 @@
 """The in-memory API server is checked, not trusted: a real one leaves the same transcripts.
 
-The words of the table, and every object that a scenario wrote as a whole, field ownership
-included. What a real server answers is the measure: see ``world/scenarios.py`` for recording it.
+What each call leaves, and every object that a script wrote as a whole, field ownership
+included. What a real server answers is the measure: see ``world/conformance`` for recording it.
 """
 
 from __future__ import annotations
@@ -19,10 +19,10 @@ from memoryserver.served import BUILT_IN
 from reconciler.client import kubeconfig
 from reconciler.client.api import MERGE_PATCH, ApiError
 from reconciler.client.client import Client
+from world.conformance.transcript import MANAGER, SCENARIOS, Scenario, Transcript
 from world.deletions import DELETIONS, Deletion, what_is_left
 from world.kinds import CONFIG_MAP, CRD, DEPLOYMENT, NAMESPACE, WIDGET, WIDGET_CRD, body, deployment
 from world.refusals import UNREACHABLE, refused
-from world.scenarios import MANAGER, SCENARIOS, Scenario, Transcript
 
 
 @pytest.fixture
@@ -96,7 +96,6 @@ async def test_a_real_server_does_the_same(
 
     await scenario.script(real)
 
-    assert real.words == list(scenario.words)
     if os.environ.get("RECORD_TRANSCRIPTS"):
         scenario.record(real.objects)
     assert real.objects == scenario.recorded
