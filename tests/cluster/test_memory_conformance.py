@@ -89,7 +89,7 @@ async def test_a_refusal_has_the_same_words(client: Client, namespace: str) -> N
 
 
 @pytest.mark.parametrize("scenario", SCENARIOS, ids=lambda scenario: scenario.name)
-async def test_a_real_server_does_the_same(
+async def test_a_real_server_leaves_the_recorded_transcript(
     scenario: Scenario, client: Client, namespace: str
 ) -> None:
     real = Transcript(client, namespace)

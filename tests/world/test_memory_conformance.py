@@ -22,7 +22,7 @@ def memory_api() -> MemoryApi:
 
 
 @pytest.mark.parametrize("scenario", SCENARIOS, ids=lambda scenario: scenario.name)
-async def test_in_memory(scenario: Scenario) -> None:
+async def test_the_memory_server_leaves_the_recorded_transcript(scenario: Scenario) -> None:
     transcript = Transcript(memory_api(), "scenario")
 
     await scenario.script(transcript)

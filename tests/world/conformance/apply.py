@@ -45,7 +45,7 @@ async def a_uid_guards_an_apply_against_resurrection(t: Transcript) -> None:
 
 
 @scenario
-async def a_changed_value_conflicts_an_equal_one_is_shared(t: Transcript) -> None:
+async def an_apply_conflicts_over_changed_values_only(t: Transcript) -> None:
     await t.apply(CONFIG_MAP, config_map(a="1")).leaves("created")
     await t.apply(CONFIG_MAP, config_map(a="2"), "two", force=False).leaves(f"{CONFLICT} .data.a")
     await t.apply(CONFIG_MAP, config_map(a="1", b="2"), "two", force=False).leaves("changed")
@@ -57,7 +57,7 @@ async def a_changed_value_conflicts_an_equal_one_is_shared(t: Transcript) -> Non
 
 
 @scenario
-async def the_last_owner_takes_the_field_along(t: Transcript) -> None:
+async def a_field_goes_with_its_last_manager(t: Transcript) -> None:
     await t.apply(CONFIG_MAP, config_map(a="1")).leaves("created")
     labelled = with_metadata(config_map(), labels={"l": "m"})
     await t.apply(CONFIG_MAP, labelled, "two").leaves("changed")
@@ -67,7 +67,7 @@ async def the_last_owner_takes_the_field_along(t: Transcript) -> None:
 
 
 @scenario
-async def what_a_post_made_stays_when_an_apply_drops_it(t: Transcript) -> None:
+async def a_field_of_a_post_stays_when_an_apply_drops_it(t: Transcript) -> None:
     await t.create(CONFIG_MAP, config_map(a="1")).leaves("created")
     await t.apply(CONFIG_MAP, config_map(a="1", b="2")).leaves("changed")
     assert await t.value(CONFIG_MAP, "x", "data") == {"a": "1", "b": "2"}
@@ -76,7 +76,7 @@ async def what_a_post_made_stays_when_an_apply_drops_it(t: Transcript) -> None:
 
 
 @scenario
-async def an_update_takes_what_it_changes(t: Transcript) -> None:
+async def an_update_owns_the_fields_that_it_changes(t: Transcript) -> None:
     both = config_map(a="1", b="2")
     await t.apply(CONFIG_MAP, both).leaves("created")
     await t.patch(CONFIG_MAP, "x", {"data": {"a": "9"}}).leaves("changed")
@@ -86,7 +86,7 @@ async def an_update_takes_what_it_changes(t: Transcript) -> None:
 
 
 @scenario
-async def an_apply_carries_no_managed_fields(t: Transcript) -> None:
+async def an_apply_with_managed_fields_is_refused(t: Transcript) -> None:
     empty = with_metadata(config_map(), managedFields=[])
     await t.apply(CONFIG_MAP, empty).leaves("400 BadRequest")
     null = with_metadata(config_map(), managedFields=None)
@@ -94,7 +94,7 @@ async def an_apply_carries_no_managed_fields(t: Transcript) -> None:
 
 
 @scenario
-async def list_items_belong_to_whoever_names_them(t: Transcript) -> None:
+async def list_items_are_owned_one_by_one(t: Transcript) -> None:
     main: Object = {
         "name": "main",
         "image": "app:1",
@@ -144,7 +144,7 @@ async def an_emptied_struct_goes_with_its_defaults(t: Transcript) -> None:
 
 
 @scenario
-async def owner_references_and_finalizers_are_granular(t: Transcript) -> None:
+async def owner_references_and_finalizers_are_owned_one_by_one(t: Transcript) -> None:
     # Owners of a kind that nobody serves: the garbage collector cannot look whether they are gone.
     def owned(*uids: str, finalizer: str = "") -> Object:
         owners = [
@@ -168,7 +168,7 @@ async def owner_references_and_finalizers_are_granular(t: Transcript) -> None:
 
 
 @scenario
-async def owner_references_are_checked(t: Transcript) -> None:
+async def owner_references_are_validated(t: Transcript) -> None:
     def owner(**more: Any) -> Object:
         return {"apiVersion": "v1", "kind": "ConfigMap", "name": "n", "uid": "1", **more}
 

@@ -121,7 +121,7 @@ async def a_limit_or_right_with_defaults_is_applied_once(t: Transcript) -> None:
 
 
 @scenario
-async def a_service_keeps_its_address(t: Transcript) -> None:
+async def a_service_keeps_its_cluster_ip(t: Transcript) -> None:
     ports = [{"port": 80, "name": "http"}]
     made = body(SERVICE, "s", {"ports": ports, "selector": {"a": "b"}})
     first = await t.apply(SERVICE, made).leaves("created")
@@ -143,7 +143,7 @@ async def a_service_keeps_its_address(t: Transcript) -> None:
 
 
 @scenario
-async def an_empty_rule_list_is_never_converged(t: Transcript) -> None:
+async def an_empty_rule_list_is_a_change_at_each_apply(t: Transcript) -> None:
     policy = body(NETWORK_POLICY, "p", {"podSelector": {}, "policyTypes": ["Ingress"]})
     empty = {**policy, "spec": {**policy["spec"], "ingress": []}}
     await t.apply(NETWORK_POLICY, empty).leaves("created")
@@ -167,7 +167,7 @@ async def a_post_owns_the_defaults_too(t: Transcript) -> None:
 
 
 @scenario
-async def some_fields_never_change(t: Transcript) -> None:
+async def immutable_fields_are_refused(t: Transcript) -> None:
     refused = "422 Invalid FieldValueInvalid"
     await t.apply(DEPLOYMENT, deployment("d")).leaves("created")
     other = deployment("d")

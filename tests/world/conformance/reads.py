@@ -10,7 +10,7 @@ NOT_SERVED = Kind("none.test", "v1", "Nothing", "nothings")
 
 
 @scenario
-async def lists_are_selected(t: Transcript) -> None:
+async def selectors_choose_what_a_list_has(t: Transcript) -> None:
     for name, own in (("a", {"x": "1", "y": ""}), ("b", {"x": "2"}), ("c", {"z": "1"})):
         await t.create(CONFIG_MAP, with_metadata(config_map(name), labels=own)).leaves("created")
     await t.select(CONFIG_MAP, labels="x=1").leaves(["a"])
@@ -27,7 +27,7 @@ async def lists_are_selected(t: Transcript) -> None:
 
 
 @scenario
-async def leaving_the_selection_is_a_deletion(t: Transcript) -> None:
+async def a_watch_reports_leaving_the_selection_as_a_deletion(t: Transcript) -> None:
     start = (await t.api.list(WIDGET, t.namespace)).resource_version
     a = body(WIDGET, "a", {}, metadata={"labels": {"x": "1"}})
     await t.create(WIDGET, a).leaves("created")
@@ -47,7 +47,7 @@ async def leaving_the_selection_is_a_deletion(t: Transcript) -> None:
 
 
 @scenario
-async def a_watch_can_begin_with_what_is_there(t: Transcript) -> None:
+async def a_watch_can_begin_with_initial_events(t: Transcript) -> None:
     await t.create(WIDGET, body(WIDGET, "a", {})).leaves("created")
     await t.create(WIDGET, body(WIDGET, "b", {})).leaves("created")
     whole = t.watch(WIDGET, initial_events=True)
@@ -58,7 +58,7 @@ async def a_watch_can_begin_with_what_is_there(t: Transcript) -> None:
 
 
 @scenario
-async def a_watch_resumes_or_is_told_that_it_is_too_old(t: Transcript) -> None:
+async def a_watch_resumes_or_expires(t: Transcript) -> None:
     start = (await t.api.list(WIDGET, t.namespace)).resource_version
     await t.create(WIDGET, body(WIDGET, "a", {})).leaves("created")
     await t.delete(WIDGET, "a").leaves("deleted")

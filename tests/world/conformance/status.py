@@ -8,7 +8,7 @@ from world.kinds import CONFIG_MAP, DEPLOYMENT, WIDGET, body, deployment
 
 
 @scenario
-async def status_is_a_world_of_its_own(t: Transcript) -> None:
+async def the_status_changes_only_through_its_subresource(t: Transcript) -> None:
     with_status = body(WIDGET, "w", {"size": "1"}, status={"phase": "lost"})
     await t.apply(WIDGET, with_status).leaves("created")
     assert await t.value(WIDGET, "w", "metadata", "generation") == 1
@@ -42,7 +42,7 @@ async def generation_follows_the_spec_only(t: Transcript) -> None:
 
 
 @scenario
-async def a_custom_resource_scales(t: Transcript) -> None:
+async def a_custom_resource_has_a_scale_subresource(t: Transcript) -> None:
     await t.create(WIDGET, body(WIDGET, "w", {"size": "1"})).leaves("created")
     await t.patch(WIDGET, "w", {"spec": {"replicas": 4}}, "scale").leaves("changed")
     assert await t.value(WIDGET, "w", "spec", "replicas") == 4
@@ -67,7 +67,7 @@ async def replicas_are_handed_over_by_a_second_manager(t: Transcript) -> None:
 
 
 @scenario
-async def dropping_the_only_owned_replicas_resets_them(t: Transcript) -> None:
+async def replicas_without_a_manager_return_to_their_default(t: Transcript) -> None:
     await t.apply(DEPLOYMENT, deployment("d", replicas=5)).leaves("created")
     assert await t.value(DEPLOYMENT, "d", "spec", "replicas") == 5
     await t.apply(DEPLOYMENT, deployment("d")).leaves("changed")
@@ -76,7 +76,7 @@ async def dropping_the_only_owned_replicas_resets_them(t: Transcript) -> None:
 
 
 @scenario
-async def a_scale_of_replicas_that_nobody_owns_leaves_no_owner(t: Transcript) -> None:
+async def a_scale_of_unowned_replicas_leaves_no_manager(t: Transcript) -> None:
     await t.apply(DEPLOYMENT, deployment("d")).leaves("created")
     await t.patch(DEPLOYMENT, "d", {"spec": {"replicas": 7}}, "scale").leaves("changed")
     await t.apply(DEPLOYMENT, deployment("d", replicas=6), force=False).leaves("changed")
@@ -84,7 +84,7 @@ async def a_scale_of_replicas_that_nobody_owns_leaves_no_owner(t: Transcript) ->
 
 
 @scenario
-async def fields_a_schema_does_not_know_are_pruned(t: Transcript) -> None:
+async def unknown_fields_are_pruned(t: Transcript) -> None:
     spec = {"size": "1", "nested": {"unknown": 1}, "unknown": {"a": 1}}
     await t.create(WIDGET, body(WIDGET, "w", spec)).leaves("created")
     status = {"status": {"phase": "Pending", "unknown": True}}
@@ -93,7 +93,7 @@ async def fields_a_schema_does_not_know_are_pruned(t: Transcript) -> None:
 
 
 @scenario
-async def an_apply_of_what_the_schema_does_not_declare_is_refused(t: Transcript) -> None:
+async def an_apply_of_unknown_fields_is_refused(t: Transcript) -> None:
     await t.apply(WIDGET, body(WIDGET, "w", {"unknown": 1})).leaves("500")
     await t.apply(WIDGET, body(WIDGET, "w", {"size": 1})).leaves("500")
     unknown_in_list = body(WIDGET, "w", {"named": [{"name": "a", "unknown": "b"}]})

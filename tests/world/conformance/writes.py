@@ -65,7 +65,7 @@ async def a_delete_has_preconditions(t: Transcript) -> None:
 
 
 @scenario
-async def finalizers_keep_an_object_that_is_deleted(t: Transcript) -> None:
+async def finalizers_hold_back_a_deletion(t: Transcript) -> None:
     held = body(WIDGET, "w", {}, metadata={"finalizers": ["a.test/b"]})
     await t.create(WIDGET, held).leaves("created")
     for _ in range(2):
@@ -81,7 +81,7 @@ async def finalizers_keep_an_object_that_is_deleted(t: Transcript) -> None:
 
 
 @scenario
-async def a_json_patch_tests_and_fails_whole(t: Transcript) -> None:
+async def a_json_patch_is_applied_whole_or_not_at_all(t: Transcript) -> None:
     await t.create(CONFIG_MAP, config_map(a="1")).leaves("created")
     failing = {"op": "test", "path": "/data/a", "value": "2"}
     change = {"op": "replace", "path": "/data/a", "value": "3"}
