@@ -56,14 +56,16 @@ check: setup ## Format, lint, types, structure contracts, generated files
 	@$(BIN)/lint-imports
 	@$(BIN)/deptry src
 	@$(BIN)/python -m commands.generate --check
+	@$(BIN)/python -m scripts.tables --check
 	@bash scripts/check-repository
 
 format: setup ## Format and mend what can be mended
 	@$(BIN)/ruff format .
 	@$(BIN)/ruff check --fix .
 
-generate: setup ## Write the generated files anew (CRDs, reference)
+generate: setup ## Write the generated files anew (CRDs, reference, tables in docs)
 	@$(BIN)/python -m commands.generate
+	@$(BIN)/python -m scripts.tables
 
 lock: setup ## Pin the dependencies anew
 	@$(BIN)/uv pip compile --quiet --universal --generate-hashes --no-header --no-annotate \

@@ -1,4 +1,4 @@
-"""docs/chaos.md lists what the rig has: every scenario, action, oracle, mask, mutation, fault."""
+"""docs/chaos.md: its tables are generated, and the lists that people write are complete."""
 
 from __future__ import annotations
 
@@ -10,81 +10,66 @@ from pathlib import Path
 import pytest
 
 from chaos.crash_points import crash_plans
-from chaos.disturbances import ACTIONS
 from chaos.evidence import Reference, WriteKey
-from chaos.mutations import MUTATIONS
-from chaos.oracles import ORACLES
-from chaos.scenarios import SCENARIOS
-from chaos.snapshot import MASKS
 from chaos.suite import Suite
+from scripts.tables import TABLES, first_paragraph, outdated, written
 
 ROOT = Path(__file__).parents[2]
 TEXT = (ROOT / "docs" / "chaos.md").read_text("utf-8")
-NUMBERS = {
-    "end-state": "O1",
-    "object-counts": "O2",
-    "quiescence": "O3",
-    "foreign": "O4",
-    "status-rules": "O5",
-    "single-writer": "O6",
-    "resources": "O7",
-    "bounded-retries": "O8",
-    "bounded-writes": "O8",
-    "no-secret": "O9",
-    "health": "O10",
-    "strikes": "",
-}
+PAGE = """Before.
+
+<!-- generated: colours -->
+| an older | table |
+<!-- end of generated -->
+
+After.
+"""
 
 
-def _said(function: Callable[..., object]) -> str:
-    """What a docstring says first."""
-    assert function.__doc__
-    return " ".join(function.__doc__.split("\n\n")[0].split())
+def colours() -> Iterator[tuple[str, ...]]:
+    """What a
+    prism shows.
+
+    More of it.
+    """
+    yield "colour", "wave"
+    yield "red", "700 nm"
 
 
-def _row(*cells: str) -> str:
-    return f"| {' | '.join(cells)} |"
+def test_a_block_gets_its_table_and_the_rest_of_the_page_stays():
+    assert (
+        written(PAGE, {"colours": colours})
+        == """Before.
+
+<!-- generated: colours -->
+| colour | wave |
+|---|---|
+| red | 700 nm |
+<!-- end of generated -->
+
+After.
+"""
+    )
 
 
-def scenarios() -> Iterator[str]:
-    yield from ("| scenario | steps |", "|---|---|")
-    for name, scenario in SCENARIOS.items():
-        yield _row(f"`{name}`", ", ".join(step.name for step in scenario.steps))
+@pytest.mark.parametrize("tables", [{}, {"sounds": colours}, {"colours": colours, "more": colours}])
+def test_a_block_without_a_table_is_an_error(tables: dict[str, Callable[[], Iterator[str]]]):
+    with pytest.raises(ValueError, match="blocks"):
+        written(PAGE, tables)
 
 
-def actions() -> Iterator[str]:
-    yield from ("| action | what happens |", "|---|---|")
-    for name, action in ACTIONS.items():
-        yield _row(f"`{name}`", _said(action))
+def test_a_row_shows_the_first_paragraph_of_a_docstring():
+    assert first_paragraph(colours) == "What a prism shows."
+    with pytest.raises(ValueError, match="no docstring"):
+        first_paragraph(lambda: None)
 
 
-def oracles() -> Iterator[str]:
-    yield from ("| oracle | | what holds |", "|---|---|---|")
-    for name, oracle in ORACLES.items():
-        yield _row(f"`{name}`", NUMBERS[name], _said(oracle))
-
-
-def masks() -> Iterator[str]:
-    yield from ("| mask | reason |", "|---|---|")
-    for name, reason in MASKS.items():
-        yield _row(name, reason)
-
-
-def mutations() -> Iterator[str]:
-    yield from ("| mutation | the bug | caught by |", "|---|---|---|")
-    for each in MUTATIONS:
-        yield _row(f"`{each.name}`", each.what, ", ".join(f"`{name}`" for name in each.oracles))
-
-
-TABLES = (scenarios, actions, oracles, masks, mutations)
-
-
-@pytest.mark.parametrize("table", TABLES, ids=lambda table: table.__name__)
-def test_a_table_is_what_the_code_says(table: Callable[[], Iterator[str]]):
-    wanted = list(table())
-    start = TEXT.find(wanted[0])
-    found = TEXT[start:].split("\n\n")[0].splitlines() if start >= 0 else []
-    assert found == wanted, "docs/chaos.md needs this table:\n" + "\n".join(wanted)
+def test_a_page_that_is_not_generated_anew_is_out_of_date(tmp_path: Path):
+    for page in TABLES:
+        (tmp_path / page).parent.mkdir(parents=True, exist_ok=True)
+        text = (ROOT / page).read_text("utf-8")
+        (tmp_path / page).write_text(text.replace("| `end-state` |", "| `end` |"), "utf-8")
+    assert outdated(tmp_path) == ["docs/chaos.md"]
 
 
 def test_every_group_of_plans_is_explained():
@@ -95,11 +80,11 @@ def test_every_group_of_plans_is_explained():
     assert set(re.findall(r"^\| `(.+?)`", table, re.MULTILINE)) == groups | {crash.group}
 
 
-def test_every_fault_of_the_list_has_one_row_that_says_where_it_is_tested():
+def test_every_fault_has_one_row():
     rows = re.findall(r"^\| (F\d\d) \| (.+?) \| (.+?) \| (.+?) \|$", TEXT, re.MULTILINE)
     assert [row[0] for row in rows] == [f"F{number:02}" for number in range(1, 36)]
 
 
-def test_what_the_page_names_is_there():
+def test_every_file_that_the_page_names_exists():
     for path in re.findall(r"`((?:chaos|tests)/[\w/.]+)`", TEXT):
         assert (ROOT / path).exists(), path
