@@ -20,7 +20,7 @@ import pytest
 from filelock import FileLock
 
 import devcluster
-from cluster import existing, scenarios
+from cluster import existing, scenario_checks
 from cluster.existing import ExistingCluster
 from devcluster import Cluster
 from devcluster.api import ApiError
@@ -146,6 +146,6 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     """A scenario without a test stops the run before it begins."""
     if config.option.context:
         existing.skip_others(items)
-    found = scenarios.problems()
+    found = scenario_checks.problems()
     if found:
         raise pytest.UsageError("the table of scenarios is not complete:\n" + "\n".join(found))
