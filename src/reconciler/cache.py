@@ -115,6 +115,10 @@ class Store:
     def __iter__(self) -> Iterator[NamespacedName]:
         return iter(self._objects)
 
+    def remembered(self) -> int:
+        """How many entries are kept: objects, what finds them, deletions not yet seen to arrive."""
+        return len(self._objects) + len(self._owned) + len(self._indexed) + len(self._removed)
+
     def all(self) -> tuple[Object, ...]:
         """All objects."""
         return tuple(held.decoded() for held in self._objects.values())

@@ -270,7 +270,8 @@ async def test_one_watch_list_fills_and_follows(access, namespace):
         await api.delete(CONFIG_MAP, namespace, "a", uid=made["metadata"]["uid"])
         following.store.remove(made)
         assert following.names() == {"b"}
-        await until(lambda: not following.store._removed)  # its DELETED frame came
+        store = following.store
+        await until(lambda: store.remembered() == len(store))  # the DELETED frame came
         assert following.names() == {"b"}
         assert sorted(set(verbs)) == ["create", "delete", "watch"]
         assert verbs.count("watch") == 1

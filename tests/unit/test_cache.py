@@ -83,7 +83,7 @@ def test_frames_from_before_an_own_delete_do_not_bring_the_object_back():
     assert told[-1] == ("a", "10", "")
     assert names(store) == []
     store.observe(WatchEvent("DELETED", pod(version=13)))
-    assert not store._removed
+    assert store.remembered() == 0
     store.observe(WatchEvent("ADDED", pod(version=14, uid="other")))
     assert names(store) == ["a"]
 
@@ -145,22 +145,21 @@ def test_a_delete_whose_frame_came_before_its_answer_leaves_nothing_behind():
     store.replace(store.cut([pod(version=10)]), "10")
     store.observe(WatchEvent("DELETED", pod(version=11)))
     store.remove(pod(version=10))
-    assert not store._removed
+    assert store.remembered() == 0
     store.put(pod(version=12, uid="next"))
     store.remove(pod(version=10))
     assert names(store) == ["a"]
     assert told[-1] == ("a", "", "12")
 
 
-def test_removed_uids_are_not_kept_for_ever(monkeypatch):
-    monkeypatch.setattr("reconciler.cache._REMOVED_LIMIT", 3)
+def test_own_deletes_that_no_frame_confirms_are_kept_within_a_bound():
     store, _ = made()
-    for number in range(9):
+    for number in range(10_500):
         store.put(pod(str(number)))
         store.remove(pod(str(number)))
-    assert len(store._removed) == 3
+    assert store.remembered() == 10_000
     store.replace(store.cut([]), "10")
-    assert len(store._removed) == 0
+    assert store.remembered() == 0
 
 
 # Lists
@@ -273,8 +272,9 @@ def test_children_are_found_by_owner_as_it_changes():
     store.put(pod("b", 4))
     assert store.owned("u") == ()
     assert len(store.owned("v")) == 1
-    store.remove(pod("a", 3))
-    assert not store._owned
+    for gone in (pod("a", 5), pod("b", 6)):
+        store.observe(WatchEvent("DELETED", gone))
+    assert (store.owned("v"), store.remembered()) == ((), 0)
 
 
 def test_owner_may_be_told_by_other_means():
@@ -296,9 +296,9 @@ def test_needs_are_answered_by_name_and_by_index():
     assert store.needed(Need(POD, "other", index="x")) == ()
     store.put(pod("a", 3, labels={"app": "y"}))
     assert [each["metadata"]["name"] for each in store.indexed("n", "x")] == ["b"]
-    store.remove(pod("a", 3))
-    store.remove(pod("b", 2))
-    assert not store._indexed
+    for gone in (pod("a", 5), pod("b", 6)):
+        store.observe(WatchEvent("DELETED", gone))
+    assert (store.indexed("n", "x"), store.remembered()) == ((), 0)
 
 
 @pytest.mark.parametrize("what", ["keep", "index"])

@@ -30,6 +30,7 @@ class Counting:
         self.stored: dict[str, Any] = {}
         self.written: list[float] = []
         self.lost = False
+        self.asked = 0
 
     def read(self, parent):
         return None
@@ -48,6 +49,7 @@ class Counting:
         return {**body, "metadata": {**body["metadata"], "resourceVersion": "2"}}
 
     async def get(self, kind, namespace, name):
+        self.asked += 1
         return self.parent()
 
     def parent(self):
@@ -117,6 +119,23 @@ async def test_nothing_is_kept_of_an_object_that_is_gone(counting, reconciler):
     await reconciled(reconciler, counting.parent())
     reconciler.forget("u")
     assert reconciler.remembered() == 0
+
+
+async def test_an_object_that_was_gone_has_no_progress_held_back(counting, reconciler):
+    for ready in range(2):
+        counting.status = {"phase": "Pending", "ready": ready}
+        reconciler.forget("u")
+        assert (await reconciled(reconciler, counting.parent())).again is None
+        assert counting.stored == counting.status
+
+
+async def test_an_object_that_was_gone_has_no_lost_answer(counting, reconciler):
+    counting.status, counting.lost = {"phase": "Pending"}, True
+    await reconciled(reconciler, counting.parent())
+    reconciler.forget("u")
+    counting.status, counting.lost = {"phase": "Running"}, False
+    assert (await reconciled(reconciler, counting.parent())).error == ""
+    assert (counting.asked, counting.stored) == (0, {"phase": "Running"})
 
 
 @pytest.mark.parametrize(
