@@ -50,7 +50,7 @@ def names(store: Store) -> list[str]:
 # Own writes against the watch
 
 
-def test_an_own_write_is_seen_at_once_and_its_frame_tells_nothing_new():
+def test_an_own_write_is_announced_once():
     store, told = made()
     store.replace(store.cut([]), "10")
     store.put(pod(version=11, labels={"x": "1"}))
@@ -66,7 +66,7 @@ def test_an_older_frame_does_not_undo_an_own_write():
     assert store.get("n", "a")["metadata"]["labels"] == {"x": "mine"}
 
 
-def test_an_answer_that_comes_after_the_deletion_does_not_bring_the_object_back():
+def test_an_answer_after_the_deletion_does_not_restore_the_object():
     store, _ = made()
     store.replace(store.cut([pod(version=10)]), "10")
     store.observe(WatchEvent("DELETED", pod(version=12)))
@@ -74,7 +74,7 @@ def test_an_answer_that_comes_after_the_deletion_does_not_bring_the_object_back(
     assert names(store) == []
 
 
-def test_frames_from_before_an_own_delete_do_not_bring_the_object_back():
+def test_frames_before_an_own_delete_do_not_restore_the_object():
     store, told = made()
     store.replace(store.cut([pod(version=10)]), "10")
     store.remove(pod(version=10))
@@ -88,7 +88,7 @@ def test_frames_from_before_an_own_delete_do_not_bring_the_object_back():
     assert names(store) == ["a"]
 
 
-def test_a_list_from_before_an_own_delete_does_not_bring_the_object_back():
+def test_a_list_before_an_own_delete_does_not_restore_the_object():
     store, _ = made()
     store.replace(store.cut([pod(version=10)]), "10")
     store.remove(pod(version=10))
@@ -96,7 +96,7 @@ def test_a_list_from_before_an_own_delete_does_not_bring_the_object_back():
     assert names(store) == []
 
 
-def test_an_object_that_takes_its_time_to_die_is_shown_dying():
+def test_a_terminating_object_stays_in_the_store():
     store, _ = made()
     store.replace(store.cut([pod(version=10, finalizers=["f"])]), "10")
     store.put(pod(version=11, finalizers=["f"], deletionTimestamp="2026-01-01T00:00:00Z"))
@@ -107,7 +107,7 @@ def test_an_object_that_takes_its_time_to_die_is_shown_dying():
     assert names(store) == ["b"]
 
 
-def test_a_deletion_of_a_former_object_leaves_the_present_one():
+def test_a_deletion_of_another_uid_leaves_the_object():
     store, _ = made()
     store.replace(store.cut([pod(version=10, uid="old")]), "10")
     store.put(pod(version=13, uid="new"))
@@ -116,7 +116,7 @@ def test_a_deletion_of_a_former_object_leaves_the_present_one():
     assert store.get("n", "a")["metadata"]["uid"] == "new"
 
 
-def test_an_object_that_came_back_under_the_selector_stays():
+def test_an_older_deletion_does_not_undo_an_own_write():
     store, _ = made()
     store.replace(store.cut([pod(version=10)]), "10")
     store.put(pod(version=13))  # somebody took the label off at 12, and we put it on again
@@ -124,7 +124,7 @@ def test_an_object_that_came_back_under_the_selector_stays():
     assert names(store) == ["a"]
 
 
-def test_another_object_of_the_same_name_is_a_deletion_and_an_addition():
+def test_a_new_uid_is_announced_as_deletion_and_addition():
     store, told = made()
     store.replace(store.cut([pod(version=10, uid="old")]), "10")
     told.clear()
@@ -132,7 +132,7 @@ def test_another_object_of_the_same_name_is_a_deletion_and_an_addition():
     assert told == [("a", "10", ""), ("a", "", "12")]
 
 
-def test_a_delete_is_a_delete_whatever_version_it_was_decided_on():
+def test_an_own_delete_of_an_older_version_counts():
     store, _ = made()
     store.replace(store.cut([pod(version=10)]), "10")
     store.observe(WatchEvent("MODIFIED", pod(version=11)))
@@ -140,7 +140,7 @@ def test_a_delete_is_a_delete_whatever_version_it_was_decided_on():
     assert names(store) == []
 
 
-def test_a_delete_whose_frame_came_before_its_answer_leaves_nothing_behind():
+def test_a_delete_answered_after_its_frame_is_not_remembered():
     store, told = made()
     store.replace(store.cut([pod(version=10)]), "10")
     store.observe(WatchEvent("DELETED", pod(version=11)))
@@ -152,7 +152,7 @@ def test_a_delete_whose_frame_came_before_its_answer_leaves_nothing_behind():
     assert told[-1] == ("a", "", "12")
 
 
-def test_own_deletes_that_no_frame_confirms_are_kept_within_a_bound():
+def test_unconfirmed_own_deletes_are_bounded():
     store, _ = made()
     for number in range(10_500):
         store.put(pod(str(number)))
@@ -165,7 +165,7 @@ def test_own_deletes_that_no_frame_confirms_are_kept_within_a_bound():
 # Lists
 
 
-def test_a_list_announces_what_differs_and_nothing_else():
+def test_a_list_announces_only_differences():
     store, told = made()
     store.replace(store.cut([pod("a", 1), pod("b", 2), pod("c", 3)]), "10")
     told.clear()
@@ -174,7 +174,7 @@ def test_a_list_announces_what_differs_and_nothing_else():
     assert names(store) == ["a", "b", "d"]
 
 
-def test_a_list_does_not_take_back_what_was_written_after_it():
+def test_a_list_does_not_undo_later_own_writes():
     store, told = made()
     store.replace(store.cut([pod("a", 5)]), "10")
     store.put(pod("a", 12))
@@ -185,7 +185,7 @@ def test_a_list_does_not_take_back_what_was_written_after_it():
     assert store.get("n", "a")["metadata"]["resourceVersion"] == "12"
 
 
-def test_after_a_restored_backup_the_list_is_right_whatever_its_versions():
+def test_a_list_after_a_restored_backup_replaces_newer_versions():
     store, _ = made()
     store.replace(store.cut([pod("a", 90), pod("b", 95)]), "100")
     store.replace(store.cut([pod("a", 40)]), "50", reset=True)
@@ -193,7 +193,7 @@ def test_after_a_restored_backup_the_list_is_right_whatever_its_versions():
     assert store.get("n", "a")["metadata"]["resourceVersion"] == "40"
 
 
-def test_versions_that_are_no_numbers_still_converge():
+def test_versions_that_are_not_numbers_converge():
     store, _ = made()
     store.replace(store.cut([pod("a", "x1"), pod("b", "x2")]), "y1")
     store.observe(WatchEvent("MODIFIED", pod("a", "x3", labels={"x": "1"})))
@@ -223,7 +223,7 @@ def test_scopes_are_listed_apart_and_synced_together():
     assert (store.synced, names(store), synced) == (False, ["a"], [False, True, False])
 
 
-async def test_wait_synced():
+async def test_wait_synced_returns_after_the_list():
     store, _ = made()
     store.replace(store.cut([]), "1")
     await store.wait_synced()
@@ -232,7 +232,7 @@ async def test_wait_synced():
 # What is kept, and found
 
 
-def test_managed_fields_are_dropped_and_what_was_given_is_left_as_it_is():
+def test_managed_fields_are_dropped_from_a_copy():
     store, _ = made()
     given = pod(managedFields=[{"manager": "m"}])
     store.put(given)
@@ -240,7 +240,7 @@ def test_managed_fields_are_dropped_and_what_was_given_is_left_as_it_is():
     assert "managedFields" in given["metadata"]
 
 
-def test_a_version_that_changes_nothing_kept_is_not_announced_but_remembered():
+def test_a_version_alone_is_stored_and_not_announced():
     store, told = made()
     store.put(pod(version=1, managedFields=[1]))
     store.put(pod(version=2, managedFields=[2]))
@@ -248,7 +248,7 @@ def test_a_version_that_changes_nothing_kept_is_not_announced_but_remembered():
     assert store.get("n", "a")["metadata"]["resourceVersion"] == "2"
 
 
-def test_keep_cuts_and_drops():
+def test_keep_cuts_objects_and_drops_them():
     def keep(obj: Object) -> Object | None:
         if obj["metadata"].get("labels"):
             return None
@@ -277,7 +277,7 @@ def test_children_are_found_by_owner_as_it_changes():
     assert (store.owned("v"), store.remembered()) == ((), 0)
 
 
-def test_owner_may_be_told_by_other_means():
+def test_the_owner_may_be_read_from_elsewhere():
     store, _ = made(owners=lambda obj: (obj["metadata"]["annotations"]["owner"],))
     store.put(pod(annotations={"owner": "u"}))
     assert len(store.owned("u")) == 1
@@ -302,7 +302,7 @@ def test_needs_are_answered_by_name_and_by_index():
 
 
 @pytest.mark.parametrize("what", ["keep", "index"])
-def test_an_object_that_the_domain_chokes_on_does_not_end_the_watch(what):
+def test_an_error_in_keep_or_index_does_not_end_the_watch(what):
     def choke(_obj: Object) -> Any:
         raise KeyError("spec")
 
@@ -311,7 +311,7 @@ def test_an_object_that_the_domain_chokes_on_does_not_end_the_watch(what):
     assert names(store) == ["a"]
 
 
-def test_who_changes_what_he_was_handed_changes_it_for_nobody_else():
+def test_readers_get_copies():
     store, _ = made()
     given = pod(labels={"x": "1"})
     store.put(given)
@@ -319,7 +319,7 @@ def test_who_changes_what_he_was_handed_changes_it_for_nobody_else():
     assert store.get("n", "a")["metadata"]["labels"] == {"x": "1"}
 
 
-def test_an_object_takes_hardly_more_room_than_its_json_even_while_a_list_comes_in():
+def test_an_object_takes_little_more_memory_than_its_json():
     items = [{"name": str(number), "value": "x", "ref": {"at": number}} for number in range(100)]
     size = len(json.dumps(items))
     store, _ = made()
@@ -344,7 +344,7 @@ def test_an_object_takes_hardly_more_room_than_its_json_even_while_a_list_comes_
 
 
 @given(st.data())
-def test_own_answers_may_come_at_any_time(data):
+def test_answers_and_frames_in_any_order_converge(data):
     """A history of one name, its frames in order; answers to own writes in between, anywhere."""
     history: list[WatchEvent] = []
     alive, uid = False, 0

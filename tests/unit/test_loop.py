@@ -77,7 +77,7 @@ async def reconciled(reconciler, parent):
     return await reconciler.reconcile(parent, Lists(), lambda _demands: None)
 
 
-async def test_progress_is_told_once_in_a_second_and_the_last_of_it_always(counting, reconciler):
+async def test_progress_is_written_once_a_second_and_its_end_always(counting, reconciler):
     started = asyncio.get_running_loop().time()
     for ready in range(30):
         counting.status = {"phase": "Pending", "ready": ready}
@@ -91,16 +91,14 @@ async def test_progress_is_told_once_in_a_second_and_the_last_of_it_always(count
     assert counting.stored == {"phase": "Pending", "ready": 29}
 
 
-async def test_news_is_told_at_once(counting, reconciler):
+async def test_a_new_verdict_is_written_at_once(counting, reconciler):
     for phase in ("Pending", "Running", "Failed", "Running"):
         counting.status = {"phase": phase, "ready": 1}
         assert (await reconciled(reconciler, counting.parent())).again is None
         assert counting.stored["phase"] == phase
 
 
-async def test_what_a_lost_answer_left_is_looked_at_before_the_status_is_decided_anew(
-    counting, reconciler, put
-):
+async def test_a_lost_answer_is_read_back_before_the_next_status(counting, reconciler, put):
     counting.status, counting.lost = {"phase": "Pending", "since": "12:00:00"}, True
     cached = counting.parent()
     assert "504" in (await reconciled(reconciler, cached)).error
@@ -121,7 +119,7 @@ async def test_nothing_is_kept_of_an_object_that_is_gone(counting, reconciler):
     assert reconciler.remembered() == 0
 
 
-async def test_an_object_that_was_gone_has_no_progress_held_back(counting, reconciler):
+async def test_progress_of_a_forgotten_object_is_written_at_once(counting, reconciler):
     for ready in range(2):
         counting.status = {"phase": "Pending", "ready": ready}
         reconciler.forget("u")
@@ -129,7 +127,7 @@ async def test_an_object_that_was_gone_has_no_progress_held_back(counting, recon
         assert counting.stored == counting.status
 
 
-async def test_an_object_that_was_gone_has_no_lost_answer(counting, reconciler):
+async def test_a_lost_answer_of_a_forgotten_object_is_not_read_back(counting, reconciler):
     counting.status, counting.lost = {"phase": "Pending"}, True
     await reconciled(reconciler, counting.parent())
     reconciler.forget("u")
@@ -149,7 +147,7 @@ async def test_an_object_that_was_gone_has_no_lost_answer(counting, reconciler):
         ({"phase": "Running"}, True),
     ],
 )
-def test_numbers_and_wording_are_no_news(changed, news):
+def test_numbers_and_messages_do_not_change_the_verdict(changed, news):
     status = {
         "observedGeneration": 1,
         "phase": "Pending",

@@ -56,7 +56,7 @@ def workload(*containers):
         pytest.param({"a": False}, {}, ["a"], id="false is a value"),
     ],
 )
-def test_what_differs_is_named(intent, live, expected):
+def test_differences_are_named_by_their_path(intent, live, expected):
     assert differences(intent, live) == expected
 
 
@@ -71,16 +71,16 @@ JSON = st.recursive(
 
 
 @given(JSON)
-def test_everything_agrees_with_itself(value):
+def test_a_value_does_not_differ_from_itself(value):
     assert differences(value, value) == []
 
 
 @given(st.dictionaries(st.sampled_from("abc"), JSON), st.dictionaries(st.sampled_from("xyz"), JSON))
-def test_fields_beside_the_intent_never_matter(intent, others):
+def test_fields_outside_the_intent_are_ignored(intent, others):
     assert differences(intent, {**others, **intent}) == []
 
 
-def test_the_content_digest_ignores_what_the_server_keeps_for_itself():
+def test_the_content_digest_ignores_fields_of_the_server():
     obj = {"metadata": {"name": "a", "resourceVersion": "1", "generation": 1}, "spec": {"x": 1}}
     later = {
         "metadata": {"name": "a", "resourceVersion": "9", "generation": 4},

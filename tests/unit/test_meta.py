@@ -44,7 +44,7 @@ def test_every_label_value_is_legal(text):
 
 
 @pytest.mark.parametrize("text", ["1.0.0+build.5", "tsv:1732186200-users-042"])
-def test_a_version_that_is_no_legal_label_gets_a_hash(text):
+def test_an_illegal_label_value_gets_a_hash(text):
     assert label_value(text) != text
     assert label_value(text) != label_value(text + "x")
 
@@ -71,7 +71,7 @@ def test_a_transition_time_moves_only_with_the_status():
     assert changed[0]["lastTransitionTime"] == "2026-01-01T01:00:00Z"
 
 
-def test_a_contested_object_is_repaired_less_and_less_often():
+def test_repairs_of_a_contested_object_slow_down():
     repairs, now, times = Repairs(), 0.0, []
     for _ in range(200_0):
         if repairs.wait(now) == 0:

@@ -13,7 +13,7 @@ def named(request):
     return NAMED.findall(page.read_text("utf-8"))
 
 
-def test_every_promise_is_shown_by_tests_that_exist(named, request):
+def test_every_promise_names_tests_that_exist(named, request):
     missing = [
         f"{file}::{test}"
         for file, test in named
