@@ -47,7 +47,7 @@ def shown(what: str, *tests: str) -> Shown:
 SCENARIOS: Mapping[str, Row] = {
     "S1": shown(
         "A new version rolls the Deployment in place.",
-        "test_handler_lifecycle.py::test_a_new_version_rolls_the_deployment_and_does_not_replace_it",
+        "test_handler_lifecycle.py::test_a_new_version_rolls_the_deployment_in_place",
     ),
     "S2": shown(
         "An edit of a handler's metadata leaves its children untouched.",
@@ -56,23 +56,23 @@ SCENARIOS: Mapping[str, Row] = {
     "S3": shown(
         "Labels, annotations and containers that others add to a child stay.",
         "test_handler_writes.py::test_labels_and_annotations_of_others_stay_on_children",
-        "test_handler_writes.py::test_a_container_that_somebody_adds_stays_and_is_not_taken_for_the_handlers",
+        "test_handler_writes.py::test_a_container_of_others_stays_beside_the_handlers",
         "test_handler_writes.py::test_a_restart_of_the_pods_by_kubectl_is_not_undone",
     ),
     "S4": shown(
         "Replicas that a HorizontalPodAutoscaler owns are not reset.",
-        "test_handler_autoscaling.py::test_replicas_follow_the_autoscaler_on_off_and_across_a_restart",
+        "test_handler_autoscaling.py::test_replicas_follow_the_autoscaler_across_a_restart",
         "test_handler_autoscaling.py::test_a_users_own_autoscaler_is_respected",
     ),
     "S5": shown(
         "A child that is edited or deleted is repaired, by its watch alone.",
         "test_handler_drift.py::test_an_edited_child_is_repaired_in_place",
         "test_handler_drift.py::test_a_deleted_child_comes_back",
-        "test_handler_drift.py::test_an_operator_that_was_down_repairs_what_happened_meanwhile",
+        "test_handler_drift.py::test_drift_during_a_downtime_is_repaired_at_the_start",
     ),
     "S6": shown(
         "A handler that is deleted while the operator is down leaves nothing behind.",
-        "test_handler_lifecycle.py::test_a_handler_deleted_while_the_operator_is_down_leaves_nothing",
+        "test_handler_lifecycle.py::test_a_handler_deleted_during_a_downtime_leaves_nothing",
     ),
     "S7": shown(
         "A handler that is deleted during a retry leaves no orphan.",
@@ -84,19 +84,19 @@ SCENARIOS: Mapping[str, Row] = {
     ),
     "S9": shown(
         "A handler is served in every namespace, not only in default.",
-        "test_handler_installations.py::test_an_operator_for_all_namespaces_serves_a_namespace_that_comes_later",
+        "test_handler_installations.py::test_an_operator_of_all_namespaces_serves_a_later_one",
     ),
     "S10": shown(
         "An object without a spec is refused, and delays no other object.",
-        "test_handler_admission.py::test_the_api_server_refuses_what_makes_no_sense_and_says_what",
+        "test_handler_admission.py::test_the_api_server_refuses_an_invalid_spec_by_its_field",
     ),
     "S11": shown(
         "A version that is not a legal label value works.",
-        "test_handler_lifecycle.py::test_a_new_version_rolls_the_deployment_and_does_not_replace_it",
+        "test_handler_lifecycle.py::test_a_new_version_rolls_the_deployment_in_place",
     ),
     "S12": shown(
         "The ports 0 and 99999 are refused.",
-        "test_handler_admission.py::test_the_api_server_refuses_what_makes_no_sense_and_says_what",
+        "test_handler_admission.py::test_the_api_server_refuses_an_invalid_spec_by_its_field",
     ),
     "S13": shown(
         "A watch that ends or expires is opened again.",
@@ -126,7 +126,7 @@ SCENARIOS: Mapping[str, Row] = {
     ),
     "S19": shown(
         "Status, Events and owner references are written.",
-        "test_handler_lifecycle.py::test_a_handler_gets_its_children_with_owner_status_and_events",
+        "test_handler_lifecycle.py::test_a_handler_gets_children_with_owner_status_and_events",
     ),
     "S20": shown(
         "A restart writes nothing when nothing changed.",
@@ -134,19 +134,19 @@ SCENARIOS: Mapping[str, Row] = {
     ),
     "B1": shown(
         "The public operator cannot watch its own kinds, and exits with code 1.",
-        "test_handler_lifecycle.py::test_a_handler_gets_its_children_with_owner_status_and_events",
+        "test_handler_lifecycle.py::test_a_handler_gets_children_with_owner_status_and_events",
     ),
     "B2": shown(
         "A version bump changes an immutable selector; the crash loop stops all other handlers.",
-        "test_handler_lifecycle.py::test_a_new_version_rolls_the_deployment_and_does_not_replace_it",
+        "test_handler_lifecycle.py::test_a_new_version_rolls_the_deployment_in_place",
     ),
     "B3": shown(
         "A handler without a spec is admitted, and crashes the operator.",
-        "test_handler_admission.py::test_the_api_server_refuses_what_makes_no_sense_and_says_what",
+        "test_handler_admission.py::test_the_api_server_refuses_an_invalid_spec_by_its_field",
     ),
     "B4": shown(
         "A version that is not a legal label value crashes the operator.",
-        "test_handler_lifecycle.py::test_a_new_version_rolls_the_deployment_and_does_not_replace_it",
+        "test_handler_lifecycle.py::test_a_new_version_rolls_the_deployment_in_place",
     ),
     "B5": shown(
         "The Services of two handlers of one version select the pods of both.",
@@ -168,7 +168,7 @@ SCENARIOS: Mapping[str, Row] = {
     ),
     "B9": shown(
         "An error that no retry can change, such as 422, is tried sixteen times.",
-        "test_handler_failures.py::test_what_the_api_server_refuses_for_good_is_told_once_and_tried_seldom",
+        "test_handler_failures.py::test_a_permanent_refusal_is_reported_once_and_tried_seldom",
     ),
     "B10": Waiting(
         "Decommissioning deletes the children first; when the status fails, nothing stands behind it.",
@@ -188,11 +188,11 @@ SCENARIOS: Mapping[str, Row] = {
     ),
     "B14": shown(
         "Two reconciles of one handler run at once, and the older one may win.",
-        "test_handler_lifecycle.py::test_quick_edits_end_in_the_last_one",
+        "test_handler_lifecycle.py::test_the_last_of_quick_edits_wins",
     ),
     "B15": shown(
         "The HorizontalPodAutoscaler of a handler with 0 replicas is not valid (min 1, max 0).",
-        "test_handler_autoscaling.py::test_an_autoscaler_of_a_handler_that_asks_for_no_replica_is_valid_and_works",
+        "test_handler_autoscaling.py::test_an_autoscaler_of_a_handler_with_0_replicas_works",
     ),
     "B16": Waiting(
         "A module with the capability storage gets no writable volume, any other gets one.",
@@ -201,7 +201,7 @@ SCENARIOS: Mapping[str, Row] = {
     "B17": shown(
         "The status is sent by a normal write, which drops it as there is a status subresource.",
         "test_handler_writes.py::test_a_wiped_status_comes_back_the_same",
-        "test_handler_lifecycle.py::test_a_handler_gets_its_children_with_owner_status_and_events",
+        "test_handler_lifecycle.py::test_a_handler_gets_children_with_owner_status_and_events",
     ),
     "B18": Waiting(
         "Each update of a weight stamps the time of the last traffic.",
@@ -222,7 +222,7 @@ SCENARIOS: Mapping[str, Row] = {
     "B22": shown(
         "There is no leader election, no rate limit, no paging, and no namespace but default.",
         "test_handler_installations.py::test_one_of_two_operators_writes_and_the_other_takes_over",
-        "test_handler_installations.py::test_an_operator_for_all_namespaces_serves_a_namespace_that_comes_later",
+        "test_handler_installations.py::test_an_operator_of_all_namespaces_serves_a_later_one",
     ),
     "B23": shown(
         "The containers of handlers are not hardened.",
@@ -230,20 +230,20 @@ SCENARIOS: Mapping[str, Row] = {
     ),
     "A1": shown(
         "A name clash changes nothing foreign, stands in the status, and heals within 33 s.",
-        "test_handler_clash.py::test_a_clash_changes_nothing_foreign_says_so_and_heals_by_itself",
-        "test_handler_clash.py::test_a_clash_with_a_smaller_child_is_told_and_changes_nothing_foreign",
-        "test_handler_clash.py::test_a_foreign_object_that_wears_our_labels_and_marks_is_foreign_still",
-        "test_handler_clash.py::test_a_clash_is_looked_at_again_after_a_restart",
+        "test_handler_clash.py::test_a_name_clash_is_reported_and_heals_by_itself",
+        "test_handler_clash.py::test_a_name_clash_of_any_other_child_is_reported",
+        "test_handler_clash.py::test_labels_and_annotations_alone_do_not_make_a_child",
+        "test_handler_clash.py::test_a_name_clash_is_checked_again_after_a_restart",
     ),
     "A2": shown(
         "Only the annotation adopt hands a foreign object over.",
-        "test_handler_clash.py::test_the_adopt_annotation_hands_a_foreign_object_over",
-        "test_handler_clash.py::test_a_child_of_a_living_parent_is_not_to_be_adopted",
-        "test_handler_clash.py::test_children_that_were_orphaned_on_purpose_are_adopted_by_their_annotation",
+        "test_handler_clash.py::test_the_adopt_annotation_adopts_a_foreign_object",
+        "test_handler_clash.py::test_a_child_of_a_live_parent_is_not_adopted",
+        "test_handler_clash.py::test_orphaned_children_are_adopted_by_their_annotation",
     ),
     "A3": shown(
         "A label, mark or owner reference that is taken off a child is put back in place.",
-        "test_handler_drift.py::test_what_is_stripped_off_a_child_is_put_back_without_making_it_anew",
+        "test_handler_drift.py::test_removed_marks_of_a_child_are_restored_in_place",
     ),
     "A4": shown(
         "kubectl scale of the Deployment is undone, kubectl scale of the handler is followed.",
@@ -253,15 +253,15 @@ SCENARIOS: Mapping[str, Row] = {
     ),
     "A5": shown(
         "The replicas of the Deployment never show a number that nobody asked for.",
-        "test_handler_autoscaling.py::test_replicas_follow_the_autoscaler_on_off_and_across_a_restart",
-        "test_handler_autoscaling.py::test_a_new_handler_with_an_autoscaler_starts_within_its_bounds",
-        "test_handler_autoscaling.py::test_a_handler_that_stands_at_zero_is_raised_when_autoscaling_begins",
-        "test_handler_autoscaling.py::test_a_users_own_autoscaler_takes_the_place_of_the_handlers",
-        "test_handler_autoscaling.py::test_kubectl_scale_of_the_handler_is_not_heard_while_an_autoscaler_decides",
+        "test_handler_autoscaling.py::test_replicas_follow_the_autoscaler_across_a_restart",
+        "test_handler_autoscaling.py::test_a_new_autoscaled_handler_starts_within_its_bounds",
+        "test_handler_autoscaling.py::test_a_handler_at_0_replicas_is_raised_by_autoscaling",
+        "test_handler_autoscaling.py::test_a_users_own_autoscaler_replaces_the_handlers",
+        "test_handler_autoscaling.py::test_kubectl_scale_of_an_autoscaled_handler_has_no_effect",
     ),
     "A6": shown(
         "The field manager that keeps changing a child is named in the status.",
-        "test_handler_drift.py::test_who_keeps_changing_a_child_back_is_named_and_repaired_less_and_less_often",
+        "test_handler_drift.py::test_a_contest_names_the_rival_and_slows_the_repairs",
     ),
     "A7": shown(
         "A suspended handler is left as it is.",
@@ -277,32 +277,32 @@ SCENARIOS: Mapping[str, Row] = {
     ),
     "A10": shown(
         "The status says why pods do not start.",
-        "test_handler_failures.py::test_why_pods_cannot_start_is_told_and_forgotten_when_they_do",
+        "test_handler_failures.py::test_the_reason_why_pods_cannot_start_comes_and_goes",
         "test_handler_failures.py::test_a_bad_update_leaves_the_old_pods_serving",
-        "test_handler_failures.py::test_pods_that_never_become_ready_leave_the_handler_reconciling",
-        "test_handler_failures.py::test_pods_that_fit_no_node_are_told",
-        "test_handler_failures.py::test_a_quota_is_told_and_lifting_it_heals",
-        "test_handler_failures.py::test_what_breaks_later_is_told",
+        "test_handler_failures.py::test_pods_that_never_get_ready_leave_it_reconciling",
+        "test_handler_failures.py::test_unschedulable_pods_are_reported",
+        "test_handler_failures.py::test_an_exceeded_quota_is_reported_and_lifting_it_heals",
+        "test_handler_failures.py::test_pods_that_fail_later_are_reported",
     ),
     "A11": shown(
         "A missing image stands in the status, and takes nothing away.",
-        "test_handler_failures.py::test_a_missing_image_is_told_and_the_default_image_mends_it",
+        "test_handler_failures.py::test_a_missing_image_is_reported_and_a_default_heals_it",
     ),
     "A12": shown(
         "Changes during a gap of the history (410) or an outage are caught up with.",
         "test_handler_api_faults.py::test_an_api_server_that_is_killed_and_comes_back_costs_no_write_and_no_change",
-        "test_handler_api_faults.py::test_a_deletion_during_an_outage_is_noticed_and_what_stayed_is_not_written",
+        "test_handler_api_faults.py::test_a_deletion_during_an_outage_costs_the_others_no_write",
     ),
     "A13": shown(
         "A missing right and a webhook that is down stand in the status, and their end heals.",
-        "test_handler_api_faults.py::test_an_account_without_rights_is_told_with_its_remedy_and_heals_alone",
-        "test_handler_api_faults.py::test_an_admission_webhook_that_is_down_is_told_and_its_end_heals",
+        "test_handler_api_faults.py::test_missing_rights_are_reported_with_a_remedy_and_heal",
+        "test_handler_api_faults.py::test_a_webhook_that_is_down_is_reported_and_heals",
     ),
     "A14": shown(
         "A child that is not wanted any more goes, and one that is made again is new.",
-        "test_handler_lifecycle.py::test_a_child_deleted_in_the_foreground_is_made_again_once_it_is_gone",
-        "test_handler_lifecycle.py::test_a_namespace_that_is_deleted_goes_and_leaves_the_operator_at_rest",
+        "test_handler_lifecycle.py::test_a_child_deleted_in_the_foreground_is_recreated",
+        "test_handler_lifecycle.py::test_a_deleted_namespace_goes_and_the_operator_rests",
         "test_handler_lifecycle.py::test_a_field_that_is_wanted_no_more_goes_away",
-        "test_handler_lifecycle.py::test_a_handler_that_is_deleted_and_made_again_gets_new_children",
+        "test_handler_lifecycle.py::test_a_recreated_handler_gets_new_children",
     ),
 }

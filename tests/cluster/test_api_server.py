@@ -98,7 +98,7 @@ async def test_delete_only_the_object_that_was_meant(client, namespace):
     assert (caught.value.code, caught.value.reason) == (404, "NotFound")
 
 
-async def test_apply_with_the_uid_of_a_gone_object_does_not_resurrect_it(client, namespace):
+async def test_an_apply_with_an_old_uid_does_not_resurrect_an_object(client, namespace):
     made = await client.create(CONFIG_MAP, config_map(namespace))
     await client.delete(CONFIG_MAP, namespace, "a", uid=made["metadata"]["uid"])
     body = config_map(namespace)
@@ -277,7 +277,7 @@ async def test_one_watch_list_fills_and_follows(access, namespace):
         assert verbs.count("watch") == 1
 
 
-async def test_a_missing_right_is_told_and_its_grant_heals(cluster, client, namespace):
+async def test_a_missing_right_is_reported_and_its_grant_heals(cluster, client, namespace):
     account = load(str(cluster.service_account_kubeconfig(namespace, "default")))
     async with (
         Client(account, user_agent="test/1") as api,

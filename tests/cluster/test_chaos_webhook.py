@@ -77,7 +77,7 @@ def test_only_its_namespace_is_touched(cluster: Cluster, namespace: str) -> None
         cluster.api.json("DELETE", f"/api/v1/namespaces/{other}")
 
 
-def test_one_that_never_agrees_makes_every_apply_a_change(cluster: Cluster, namespace: str) -> None:
+def test_an_unstable_webhook_makes_every_apply_a_change(cluster: Cluster, namespace: str) -> None:
     def deadline(obj: dict[str, Any]) -> int:
         return obj["spec"]["progressDeadlineSeconds"]
 
@@ -105,7 +105,7 @@ def test_a_refusal_carries_its_message(cluster: Cluster, namespace: str) -> None
 
 
 @pytest.mark.parametrize("policy", ["Ignore", "Fail"])
-def test_a_slow_one_is_waited_for_only_so_long(
+def test_a_slow_webhook_is_waited_for_until_its_timeout(
     cluster: Cluster, namespace: str, policy: Any
 ) -> None:
     with MutatingWebhook(cluster, namespace, "slow", seconds=0.5) as webhook:
@@ -136,7 +136,7 @@ def test_nothing_stays_registered(cluster: Cluster, namespace: str) -> None:
         MutatingWebhook(cluster, namespace, "sulk")  # type: ignore[arg-type]
 
 
-def test_what_has_no_such_field_is_let_be() -> None:
+def test_an_object_without_the_field_is_not_changed() -> None:
     pod = {"kind": "Pod", "spec": {"containers": [{"name": "web", "image": "web"}]}}
     [change] = changes("rewrite-image", pod, 1)
     assert change["path"] == "/spec/containers/0/image"

@@ -106,7 +106,7 @@ def test_rights_are_enforced(cluster: Cluster, namespace: str) -> None:
         cluster.service_account_kubeconfig(namespace, "nobody")
 
 
-def test_audit_log_tells_who_did_what(cluster: Cluster, namespace: str) -> None:
+def test_the_audit_log_names_user_verb_and_object(cluster: Cluster, namespace: str) -> None:
     cluster.kubectl("-n", namespace, "create", "configmap", "noted", "--from-literal=a=b")
     lines = cluster.audit_log.read_text(encoding="utf-8").splitlines()
     events = [json.loads(line) for line in lines]
@@ -234,7 +234,7 @@ def test_a_frozen_component_answers_again_after_the_thaw(
     assert living(cluster.layout.folder) == {}
 
 
-def test_a_second_api_server_serves_an_old_view_while_its_link_is_frozen(
+def test_a_second_api_server_is_stale_while_its_link_is_frozen(
     own_cluster: Callable[..., Cluster],
 ) -> None:
     cluster = own_cluster(nodes=0)

@@ -36,7 +36,7 @@ async def client(cluster):
         yield made
 
 
-async def test_describe_shows_it_once_also_when_its_answer_was_lost(cluster, client, namespace):
+async def test_an_event_with_a_lost_answer_is_described_once(cluster, client, namespace):
     dropped = []
     recorder = Recorder(LosesFirstAnswer(client), "test-operator", "pod_1", dropped=dropped.append)
     writer = asyncio.create_task(recorder.run())

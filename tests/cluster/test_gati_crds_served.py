@@ -88,9 +88,7 @@ def test_the_printed_stream_is_applied_without_a_change(served):
 
 @pytest.mark.parametrize("version", VERSIONS)
 @pytest.mark.parametrize("sample", SAMPLES, ids=lambda sample: sample["metadata"]["name"])
-def test_every_example_is_accepted_in_either_version_and_read_back_in_both(
-    served, namespace, apply, sample, version
-):
+def test_every_example_is_served_in_both_versions(served, namespace, apply, sample, version):
     apply({**sample, "apiVersion": f"gati.dev/{version}"}, "--validate=strict")
     for read in VERSIONS:
         resource = f"{sample['kind'].lower()}s.{read}.gati.dev"
@@ -311,7 +309,7 @@ def test_explain_teaches(served):
     assert "handlerPath" in recursive
 
 
-def test_get_shows_each_kind_by_its_short_name_and_all_by_the_category(served, namespace, apply):
+def test_kubectl_get_knows_the_short_names_and_the_category(served, namespace, apply):
     for sample in SAMPLES:
         apply(sample)
     table = served.kubectl("get", "gh,gm,gv", "-n", namespace)
@@ -344,9 +342,7 @@ def test_a_handler_without_replicas_can_be_scaled(served, namespace, apply):
     assert served.kubectl("get", "gh", "users", "-n", namespace, "-o", f"jsonpath={path}") == "4"
 
 
-def test_the_scale_subresource_tells_an_autoscaler_the_size_and_the_selector(
-    served, namespace, apply
-):
+def test_the_scale_subresource_has_replicas_and_selector(served, namespace, apply):
     apply(handler(path="/a", replicas=2))
     status = {"status": {"replicas": 3, "selector": "gati.dev/workload=handler-users"}}
     served.kubectl(

@@ -26,7 +26,7 @@ from harness.operator_process import OperatorProcess
     ],
     ids=["no-spec", "null-spec", "no-path", "port-0", "port-99999", "two-paths", "replicas"],
 )
-def test_the_api_server_refuses_what_makes_no_sense_and_says_what(
+def test_the_api_server_refuses_an_invalid_spec_by_its_field(
     operator: OperatorProcess, objects: Objects, body: dict[str, Any], says: str
 ) -> None:
     for version in ("v1", "v1alpha1"):

@@ -249,7 +249,7 @@ def test_watches_that_break_again_and_again_lose_no_change(
     assert relay.connections < 500
 
 
-def test_a_deletion_during_an_outage_is_noticed_and_what_stayed_is_not_written(
+def test_a_deletion_during_an_outage_costs_the_others_no_write(
     through_relay: OperatorProcess, relay: Relay, objects: Objects
 ) -> None:
     objects.handler("stays")
@@ -295,7 +295,7 @@ def test_sigterm_ends_an_operator_in_the_middle_of_its_retries(
     assert operator.terminate(30) == 0
 
 
-def test_an_admission_webhook_that_is_down_is_told_and_its_end_heals(
+def test_a_webhook_that_is_down_is_reported_and_heals(
     operator: OperatorProcess, objects: Objects, broken_webhook: Callable[[], None]
 ) -> None:
     objects.handler("web")
@@ -334,7 +334,7 @@ def test_an_overloaded_api_server_is_waited_for(
     assert len(objects.list("services", "gati.dev/handler")) == len(names)
 
 
-def test_an_account_without_rights_is_told_with_its_remedy_and_heals_alone(
+def test_missing_rights_are_reported_with_a_remedy_and_heal(
     operators: Callable[..., OperatorProcess], objects: Objects
 ) -> None:
     account = (objects.namespace, "default")

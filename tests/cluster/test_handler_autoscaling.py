@@ -41,7 +41,7 @@ def scaled_to(objects: Objects, wanted: int, millicores: int) -> None:
     eventually(lambda: load(objects, millicores) and replicas(objects) == wanted)
 
 
-def test_replicas_follow_the_autoscaler_on_off_and_across_a_restart(
+def test_replicas_follow_the_autoscaler_across_a_restart(
     operator: OperatorProcess, objects: Objects
 ) -> None:
     objects.handler("web", replicas=5)
@@ -87,7 +87,7 @@ def test_replicas_follow_the_autoscaler_on_off_and_across_a_restart(
     assert set(replicas_since(objects, version)) <= {4, 5, 6}
 
 
-def test_a_new_handler_with_an_autoscaler_starts_within_its_bounds(
+def test_a_new_autoscaled_handler_starts_within_its_bounds(
     operator: OperatorProcess, objects: Objects
 ) -> None:
     made = objects.handler("web", replicas=1, autoscaling=autoscaling(low=3))
@@ -98,7 +98,7 @@ def test_a_new_handler_with_an_autoscaler_starts_within_its_bounds(
     assert condition(handler, "Autoscaled")["reason"] == "OwnAutoscaler"
 
 
-def test_an_autoscaler_of_a_handler_that_asks_for_no_replica_is_valid_and_works(
+def test_an_autoscaler_of_a_handler_with_0_replicas_works(
     operator: OperatorProcess, objects: Objects
 ) -> None:
     objects.handler("web", replicas=0, autoscaling=autoscaling(low=1, high=3))
@@ -108,7 +108,7 @@ def test_an_autoscaler_of_a_handler_that_asks_for_no_replica_is_valid_and_works(
     scaled_to(objects, 3, 200)
 
 
-def test_a_handler_that_stands_at_zero_is_raised_when_autoscaling_begins(
+def test_a_handler_at_0_replicas_is_raised_by_autoscaling(
     operator: OperatorProcess, objects: Objects
 ) -> None:
     objects.handler("web", replicas=0)
@@ -142,7 +142,7 @@ def test_a_users_own_autoscaler_is_respected(operator: OperatorProcess, objects:
     eventually(lambda: not condition(objects.there("gatihandlers", "web"), "Autoscaled"))
 
 
-def test_a_users_own_autoscaler_takes_the_place_of_the_handlers(
+def test_a_users_own_autoscaler_replaces_the_handlers(
     operator: OperatorProcess, objects: Objects
 ) -> None:
     objects.handler("web", replicas=3, autoscaling=autoscaling(low=3))
@@ -157,7 +157,7 @@ def test_a_users_own_autoscaler_takes_the_place_of_the_handlers(
     assert min(replicas_since(objects, version)) >= 3
 
 
-def test_kubectl_scale_of_the_handler_is_not_heard_while_an_autoscaler_decides(
+def test_kubectl_scale_of_an_autoscaled_handler_has_no_effect(
     operator: OperatorProcess, objects: Objects
 ) -> None:
     objects.handler("web", replicas=2, autoscaling=autoscaling())

@@ -71,7 +71,7 @@ def settled(objects: Objects, resource: str) -> Object:
 
 
 @pytest.mark.parametrize("resource", ["deployments", "services"])
-def test_a_clash_changes_nothing_foreign_says_so_and_heals_by_itself(
+def test_a_name_clash_is_reported_and_heals_by_itself(
     operator: OperatorProcess, objects: Objects, resource: str
 ) -> None:
     make_foreign(objects, resource)
@@ -108,7 +108,7 @@ def test_a_clash_changes_nothing_foreign_says_so_and_heals_by_itself(
 @pytest.mark.parametrize(
     "resource", ["configmaps", "horizontalpodautoscalers", "poddisruptionbudgets"]
 )
-def test_a_clash_with_a_smaller_child_is_told_and_changes_nothing_foreign(
+def test_a_name_clash_of_any_other_child_is_reported(
     operator: OperatorProcess, objects: Objects, resource: str
 ) -> None:
     before = make_foreign(objects, resource)["metadata"]["uid"]
@@ -127,7 +127,7 @@ def test_a_clash_with_a_smaller_child_is_told_and_changes_nothing_foreign(
     assert objects.there(resource, "handler-web")["metadata"]["uid"] == before
 
 
-def test_a_foreign_object_that_wears_our_labels_and_marks_is_foreign_still(
+def test_labels_and_annotations_alone_do_not_make_a_child(
     operator: OperatorProcess, objects: Objects
 ) -> None:
     labels = {"app.kubernetes.io/managed-by": "gati-operator", "gati.dev/handler": "web"}
@@ -141,7 +141,7 @@ def test_a_foreign_object_that_wears_our_labels_and_marks_is_foreign_still(
     assert after["metadata"]["resourceVersion"] == before["metadata"]["resourceVersion"]
 
 
-def test_a_clash_is_looked_at_again_after_a_restart(
+def test_a_name_clash_is_checked_again_after_a_restart(
     operator: OperatorProcess, objects: Objects
 ) -> None:
     before = make_foreign(objects, "services")
@@ -158,7 +158,7 @@ def test_a_clash_is_looked_at_again_after_a_restart(
     assert after["metadata"]["resourceVersion"] == before["metadata"]["resourceVersion"]
 
 
-def test_the_adopt_annotation_hands_a_foreign_object_over(
+def test_the_adopt_annotation_adopts_a_foreign_object(
     operator: OperatorProcess, objects: Objects
 ) -> None:
     before = make_foreign(objects, "services", labels={"team": "blue"})
@@ -181,7 +181,7 @@ def test_the_adopt_annotation_hands_a_foreign_object_over(
     assert [owner["uid"] for owner in after["metadata"]["ownerReferences"]] == [uid]
 
 
-def test_a_child_of_a_living_parent_is_not_to_be_adopted(
+def test_a_child_of_a_live_parent_is_not_adopted(
     operator: OperatorProcess, objects: Objects
 ) -> None:
     parent = make_foreign(objects, "configmaps")
@@ -203,7 +203,7 @@ def test_a_child_of_a_living_parent_is_not_to_be_adopted(
     assert after["metadata"]["resourceVersion"] == before["metadata"]["resourceVersion"]
 
 
-def test_children_that_were_orphaned_on_purpose_are_adopted_by_their_annotation(
+def test_orphaned_children_are_adopted_by_their_annotation(
     operator: OperatorProcess, objects: Objects
 ) -> None:
     objects.handler("web")

@@ -86,7 +86,7 @@ def test_a_deleted_child_comes_back(
     ],
     ids=["labels", "owner", "labels-and-owner", "marks"],
 )
-def test_what_is_stripped_off_a_child_is_put_back_without_making_it_anew(
+def test_removed_marks_of_a_child_are_restored_in_place(
     web: Object, operator: OperatorProcess, objects: Objects, stripped: Object
 ) -> None:
     for resource in CHILDREN:
@@ -105,7 +105,7 @@ def test_what_is_stripped_off_a_child_is_put_back_without_making_it_anew(
     objects.ready("web")
 
 
-def test_an_operator_that_was_down_repairs_what_happened_meanwhile(
+def test_drift_during_a_downtime_is_repaired_at_the_start(
     web: Object, operator: OperatorProcess, objects: Objects
 ) -> None:
     before = objects.children("web")
@@ -138,7 +138,7 @@ def test_kubectl_scale_of_the_deployment_is_undone(
     objects.ready("web")
 
 
-def test_who_keeps_changing_a_child_back_is_named_and_repaired_less_and_less_often(
+def test_a_contest_names_the_rival_and_slows_the_repairs(
     operator: OperatorProcess, objects: Objects
 ) -> None:
     objects.handler("web", replicas=2)

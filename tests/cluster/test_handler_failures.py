@@ -20,7 +20,7 @@ BEHAVIOUR = "devcluster/behaviour"
         ("config-error", "CreateContainerConfigError", ""),
     ],
 )
-def test_why_pods_cannot_start_is_told_and_forgotten_when_they_do(
+def test_the_reason_why_pods_cannot_start_comes_and_goes(
     operator: OperatorProcess, objects: Objects, behaviour: str, reason: str, says: str
 ) -> None:
     objects.handler("web", replicas=2, podLabels={BEHAVIOUR: behaviour})
@@ -60,7 +60,7 @@ def test_a_bad_update_leaves_the_old_pods_serving(
     objects.ready("web")
 
 
-def test_pods_that_never_become_ready_leave_the_handler_reconciling(
+def test_pods_that_never_get_ready_leave_it_reconciling(
     operator: OperatorProcess, objects: Objects
 ) -> None:
     objects.handler("web", podLabels={BEHAVIOUR: "never-ready"})
@@ -73,13 +73,15 @@ def test_pods_that_never_become_ready_leave_the_handler_reconciling(
     assert "0 of 1 replicas ready" in condition(handler, "Ready")["message"]
 
 
-def test_pods_that_fit_no_node_are_told(operator: OperatorProcess, objects: Objects) -> None:
+def test_unschedulable_pods_are_reported(operator: OperatorProcess, objects: Objects) -> None:
     objects.handler("web", nodeSelector={"disk": "of-gold"})
     told = objects.told("web", "Unschedulable")
     assert "node" in told["message"]
 
 
-def test_a_quota_is_told_and_lifting_it_heals(operator: OperatorProcess, objects: Objects) -> None:
+def test_an_exceeded_quota_is_reported_and_lifting_it_heals(
+    operator: OperatorProcess, objects: Objects
+) -> None:
     objects.create(
         "resourcequotas",
         {
@@ -98,7 +100,7 @@ def test_a_quota_is_told_and_lifting_it_heals(operator: OperatorProcess, objects
     objects.ready("web", 120)
 
 
-def test_what_the_api_server_refuses_for_good_is_told_once_and_tried_seldom(
+def test_a_permanent_refusal_is_reported_once_and_tried_seldom(
     operator: OperatorProcess, objects: Objects
 ) -> None:
     objects.handler("good")
@@ -130,7 +132,7 @@ def test_what_the_api_server_refuses_for_good_is_told_once_and_tried_seldom(
     objects.ready("bad", 30)
 
 
-def test_a_missing_image_is_told_and_the_default_image_mends_it(
+def test_a_missing_image_is_reported_and_a_default_heals_it(
     operator: OperatorProcess, objects: Objects
 ) -> None:
     objects.handler("web", image=None, version=None)
@@ -148,7 +150,7 @@ def test_a_missing_image_is_told_and_the_default_image_mends_it(
     assert objects.there("deployments", "handler-web")["status"]["readyReplicas"] == 1
 
 
-def test_what_breaks_later_is_told(operator: OperatorProcess, objects: Objects) -> None:
+def test_pods_that_fail_later_are_reported(operator: OperatorProcess, objects: Objects) -> None:
     objects.handler("web")
     objects.ready("web")
     objects.kubectl(

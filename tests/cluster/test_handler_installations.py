@@ -9,7 +9,7 @@ from harness.objects import Objects, eventually
 from harness.operator_process import OperatorProcess, install
 
 
-def test_an_operator_for_all_namespaces_serves_a_namespace_that_comes_later(
+def test_an_operator_of_all_namespaces_serves_a_later_one(
     operators: Callable[..., OperatorProcess], own_cluster: Callable[..., Cluster]
 ) -> None:
     cluster = own_cluster()

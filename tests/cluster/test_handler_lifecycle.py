@@ -12,7 +12,7 @@ from harness.operator_process import OperatorProcess
 FOREIGN = {"metadata": {"labels": {"team": "blue"}, "annotations": {"example.com/note": "keep"}}}
 
 
-def test_a_handler_gets_its_children_with_owner_status_and_events(
+def test_a_handler_gets_children_with_owner_status_and_events(
     operator: OperatorProcess, objects: Objects
 ) -> None:
     handler = objects.handler("web", replicas=2, config={"LOG_LEVEL": "debug"})
@@ -53,7 +53,7 @@ def test_a_handler_gets_its_children_with_owner_status_and_events(
     ["v1.1.0", "1.0.0+build.5", "tsv:1732186200-users-042"],
     ids=["plain", "build", "tsv"],
 )
-def test_a_new_version_rolls_the_deployment_and_does_not_replace_it(
+def test_a_new_version_rolls_the_deployment_in_place(
     operator: OperatorProcess, objects: Objects, version: str
 ) -> None:
     objects.handler("web")
@@ -99,7 +99,7 @@ def test_a_field_that_is_wanted_no_more_goes_away(
     assert "envFrom" not in pod["containers"][0]
 
 
-def test_a_handler_deleted_while_the_operator_is_down_leaves_nothing(
+def test_a_handler_deleted_during_a_downtime_leaves_nothing(
     operator: OperatorProcess, objects: Objects
 ) -> None:
     objects.handler("web", replicas=2, config={"A": "1"})
@@ -139,9 +139,7 @@ def test_a_handler_deleted_during_its_retries_leaves_no_orphan(
     assert objects.get("deployments", "handler-web") is None
 
 
-def test_a_handler_that_is_deleted_and_made_again_gets_new_children(
-    operator: OperatorProcess, objects: Objects
-) -> None:
+def test_a_recreated_handler_gets_new_children(operator: OperatorProcess, objects: Objects) -> None:
     for image in ("web:v1", "web:v2", "web:v3"):
         uid = objects.handler("web", image=image)["metadata"]["uid"]
         objects.ready("web")
@@ -178,7 +176,7 @@ def test_two_handlers_of_one_version_share_no_pod(
     assert pods(names[0]).isdisjoint(pods(names[1]))
 
 
-def test_quick_edits_end_in_the_last_one(operator: OperatorProcess, objects: Objects) -> None:
+def test_the_last_of_quick_edits_wins(operator: OperatorProcess, objects: Objects) -> None:
     for number in range(30):
         objects.handler("web", image=f"web:v{number}", replicas=number % 3)
     objects.ready("web")
@@ -250,7 +248,7 @@ def test_kubectl_scale_of_the_handler_sets_its_replicas(
     assert handler["status"]["readyReplicas"] == 3
 
 
-def test_a_child_deleted_in_the_foreground_is_made_again_once_it_is_gone(
+def test_a_child_deleted_in_the_foreground_is_recreated(
     operator: OperatorProcess, objects: Objects
 ) -> None:
     objects.handler("web", replicas=2)
@@ -266,7 +264,7 @@ def test_a_child_deleted_in_the_foreground_is_made_again_once_it_is_gone(
     objects.ready("web")
 
 
-def test_a_namespace_that_is_deleted_goes_and_leaves_the_operator_at_rest(
+def test_a_deleted_namespace_goes_and_the_operator_rests(
     operator: OperatorProcess, objects: Objects
 ) -> None:
     for name in ("one", "two", "three"):

@@ -102,7 +102,7 @@ def test_a_restart_writes_nothing(operator: OperatorProcess, objects: Objects) -
     assert operator.writes(mark) == []
 
 
-def test_a_container_that_somebody_adds_stays_and_is_not_taken_for_the_handlers(
+def test_a_container_of_others_stays_beside_the_handlers(
     operator: OperatorProcess, objects: Objects
 ) -> None:
     objects.handler("web")

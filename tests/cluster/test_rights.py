@@ -55,12 +55,12 @@ def test_the_shipped_role_is_exactly_what_the_controllers_need():
     assert shipped("ClusterRole") == set(rights(gati.controllers(gati.Settings())))
 
 
-def test_the_shipped_leases_are_confined_to_the_operators_namespace():
+def test_the_lease_rights_are_of_the_operators_namespace_only():
     group = "coordination.k8s.io"
     assert shipped("Role") == {Right(group, "leases", verb) for verb in ("get", "create", "update")}
 
 
-def test_no_right_is_a_wildcard_reads_secrets_or_gives_more_rights():
+def test_no_right_is_a_wildcard_reads_secrets_or_escalates():
     everything = shipped("ClusterRole") | shipped("Role")
     assert not [right for right in everything if "*" in right]
     assert not [right for right in everything if right.resource.startswith("secrets")]
