@@ -93,7 +93,7 @@ def committed(api):
     return [write for write in api.writes if write.committed and not write.dry_run]
 
 
-async def test_a_missing_child_is_created_by_one_write_and_then_left_alone(api, target):
+async def test_a_missing_child_is_created_by_one_write(api, target):
     parent = await make_parent(api)
     before = len(committed(api))
     child = config(parent, a="1")
@@ -160,7 +160,7 @@ async def test_a_foreign_object_of_that_name_is_never_touched(api, target, cache
     assert healed.action is Action.CREATED
 
 
-async def test_after_a_foreign_object_nothing_of_a_later_wave_is_tried(api, target):
+async def test_a_foreign_object_stops_the_later_waves(api, target):
     parent = await make_parent(api)
     metadata = {"name": "config", "namespace": "shop"}
     body = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata}
@@ -204,7 +204,7 @@ async def test_an_object_released_by_its_owner_is_adopted_in_place(api, target):
     ]
 
 
-async def test_an_adopt_annotation_does_not_rob_another_controller(api, target):
+async def test_an_adopt_annotation_respects_another_controller(api, target):
     parent = await make_parent(api)
     other = await make_parent(api, "other")
     body = stamp(config(other), Owner.of(PARENT_KIND, other), other)
@@ -215,7 +215,7 @@ async def test_an_adopt_annotation_does_not_rob_another_controller(api, target):
     assert await api.get(CONFIG_MAP, "shop", "config") == foreign
 
 
-async def test_a_child_whose_owner_reference_was_taken_off_is_still_ours(api, target):
+async def test_a_child_without_its_owner_reference_is_repaired(api, target):
     parent = await make_parent(api)
     child = config(parent, a="1")
     await settle(api, target, parent, child)
@@ -234,7 +234,7 @@ async def test_a_child_whose_owner_reference_was_taken_off_is_still_ours(api, ta
     assert repaired["metadata"]["ownerReferences"][0]["uid"] == parent["metadata"]["uid"]
 
 
-async def test_yielded_replicas_keep_their_value_and_follow_their_new_owner(api, target):
+async def test_yielded_replicas_follow_their_new_field_manager(api, target):
     parent = await make_parent(api)
     await settle(api, target, parent, workload(parent, replicas=5))
     yielding = workload(parent, yields=(("spec", "replicas"),))
@@ -252,7 +252,7 @@ async def test_yielded_replicas_keep_their_value_and_follow_their_new_owner(api,
     assert (await api.get(DEPLOYMENT, "shop", "app"))["spec"]["replicas"] == 8
 
 
-async def test_what_an_admission_webhook_rewrites_costs_one_dry_run_after_a_restart(api, target):
+async def test_a_rewriting_webhook_costs_one_dry_run_after_a_restart(api, target):
     def mirror(kind, obj):
         if kind == DEPLOYMENT:
             for container in obj["spec"]["template"]["spec"]["containers"]:
@@ -272,7 +272,7 @@ async def test_what_an_admission_webhook_rewrites_costs_one_dry_run_after_a_rest
     assert [write.dry_run for write in api.writes[writes:]] == [True]
 
 
-async def test_a_webhook_that_never_agrees_with_itself_costs_one_write_after_a_restart(api, target):
+async def test_an_unstable_webhook_costs_one_write_after_a_restart(api, target):
     count = 0
 
     def restless(kind, obj):
@@ -293,7 +293,7 @@ async def test_a_webhook_that_never_agrees_with_itself_costs_one_write_after_a_r
     assert len(committed(api)) == before + 1
 
 
-async def test_a_contested_child_is_left_alone_for_a_while_and_the_rival_is_named(api, target):
+async def test_a_contested_child_waits_and_its_rival_is_named(api, target):
     parent = await make_parent(api)
     child = config(parent, a="1")
     await settle(api, target, parent, child)
@@ -334,7 +334,7 @@ async def test_a_surplus_child_is_deleted_only_as_it_was_seen(api, target):
     assert await api.get(CONFIG_MAP, "shop", "old") is None
 
 
-async def test_an_update_does_not_resurrect_a_child_that_went_meanwhile(api, target):
+async def test_an_update_does_not_resurrect_a_deleted_child(api, target):
     parent = await make_parent(api)
     await settle(api, target, parent, config(parent, a="1"))
     live = await api.get(CONFIG_MAP, "shop", "config")
@@ -358,7 +358,7 @@ async def test_an_update_does_not_resurrect_a_child_that_went_meanwhile(api, tar
         (504, Action.FAILED),
     ],
 )
-async def test_what_may_pass_by_itself_is_no_refusal(api, target, code, expected):
+async def test_a_transient_error_is_not_a_refusal(api, target, code, expected):
     parent = await make_parent(api)
     api.fail_next("apply", CONFIG_MAP, ApiError(code, "Some", "no"))
     change = (await settle(api, target, parent, config(parent)))["config"]

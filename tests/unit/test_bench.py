@@ -57,7 +57,7 @@ def test_growth_looks_at_the_last_half_only() -> None:
     assert growth([5]) == 0.0
 
 
-def test_ratios_pair_the_contestants_of_one_round_and_leave_half_rounds_out() -> None:
+def test_ratios_pair_the_contestants_of_complete_rounds() -> None:
     samples = [
         {"round": 0, "contestant": "a", "s": 2.0},
         {"round": 1, "contestant": "b", "s": 10.0},
@@ -114,7 +114,7 @@ def test_the_floor_writes_the_children_first_and_then_one_status() -> None:
     assert writes[-1].body["metadata"]["uid"] == "u-1"
 
 
-def test_a_child_of_the_floor_is_the_operators_own_and_holds_its_intent() -> None:
+def test_a_child_of_the_floor_is_owned_and_holds_its_intent() -> None:
     for child in bodies.children(PARENT):
         body = bodies.create_child(PARENT, child).body
         owner = ownership.Owner.of(GATI_HANDLER, PARENT)
@@ -123,7 +123,7 @@ def test_a_child_of_the_floor_is_the_operators_own_and_holds_its_intent() -> Non
         assert body["metadata"]["resourceVersion"] == "1"
 
 
-def test_a_filled_handler_is_ready_and_a_second_plan_changes_nothing() -> None:
+def test_a_filled_handler_is_ready_and_has_nothing_to_write() -> None:
     deployment = next(each.body for each in bodies.children(PARENT) if each.kind == DEPLOYMENT)
     live = {**deployment, "metadata": {**deployment["metadata"], "generation": 1}}
     live["status"] = bodies.roll_out(live).body["status"]
@@ -200,7 +200,7 @@ def test_a_write_is_no_read_no_dry_run_and_no_lease() -> None:
     assert audit.by_verb(found) == {"dry run": 1, "lease": 1, "list": 1, "patch": 1}
 
 
-def test_handlers_with_a_status_are_counted_once_while_the_log_grows(tmp_path: Path) -> None:
+def test_a_handler_with_a_status_is_counted_once(tmp_path: Path) -> None:
     log = tmp_path / "audit.log"
     status = {"subresource": "status"}
     log.write_bytes(event("patch", "gatihandlers", name="early", **status))
@@ -215,7 +215,7 @@ def test_handlers_with_a_status_are_counted_once_while_the_log_grows(tmp_path: P
     assert follower.handlers() == 2
 
 
-def test_convergence_is_timed_from_the_first_request_to_the_last_child_or_status() -> None:
+def test_convergence_ends_with_the_last_child_or_status() -> None:
     lines = [
         event("list", "services", at=1),
         event("patch", "deployments", at=2),
@@ -297,7 +297,7 @@ def test_rest_misses_at_a_single_write() -> None:
     assert [row.met for row in rows[:2]] == [False, True]
 
 
-def test_restart_has_a_time_limit_for_a_thousand_and_none_for_other_counts() -> None:
+def test_restart_has_a_time_limit_for_a_thousand_only() -> None:
     samples = [
         {
             "round": 0,
@@ -340,7 +340,7 @@ def test_the_poisoned_handler_is_judged_pair_by_pair() -> None:
     assert poison.judge(samples)[0].spread.median == pytest.approx(1.05)
 
 
-def test_churn_says_nothing_of_tasks_where_the_operator_tells_none() -> None:
+def test_churn_without_task_counts_does_not_judge_tasks() -> None:
     def samples(tasks: float | None) -> list[dict[str, Any]]:
         return [
             {"round": 0, "batch": batch, "handlers": batch * 10, "rss": 60e6, "tasks": tasks}
@@ -379,7 +379,7 @@ def a_record(**more: Any) -> records.Record:
     return msgspec.structs.replace(record, **more)
 
 
-def test_a_record_is_read_as_it_was_stored_and_the_one_before_stays(tmp_path: Path) -> None:
+def test_a_stored_record_keeps_the_one_before(tmp_path: Path) -> None:
     first, second = a_record(), a_record(load=3.0)
     records.store(tmp_path, first)
     records.store(tmp_path, second)
@@ -387,7 +387,7 @@ def test_a_record_is_read_as_it_was_stored_and_the_one_before_stays(tmp_path: Pa
     assert records.load(tmp_path, ".before.json") == {"rest": first}
 
 
-def test_the_page_holds_verdicts_machine_load_and_the_runs_before() -> None:
+def test_the_page_shows_verdicts_machine_load_and_earlier_runs() -> None:
     record = a_record(beside=["builder 50 %"])
     rows = rest.judge(record.samples)
     other = [replace(row, spread=spread([9.0])) for row in rows]
@@ -414,7 +414,7 @@ def test_the_command_line_writes_the_page_from_stored_records(tmp_path: Path) ->
     assert page.read_text("utf-8").startswith(report.HEADER)
 
 
-def test_a_picture_is_of_the_samples_in_the_page_or_there_is_none(
+def test_a_picture_of_other_samples_is_not_shown(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     stale = tmp_path / "page" / "rest.svg"
@@ -456,7 +456,7 @@ def test_the_page_shows_a_picture() -> None:
     assert "![Why?](benchmarks/rest.svg)" in report.page([section])
 
 
-def test_a_page_without_results_names_every_measurement_and_how_to_make_it(tmp_path: Path) -> None:
+def test_an_empty_page_says_how_to_make_each_measurement(tmp_path: Path) -> None:
     page = tmp_path / "page.md"
     done = CliRunner().invoke(cli, ["report", "--results", str(tmp_path), "--output", str(page)])
     assert done.exit_code == 0, done.output

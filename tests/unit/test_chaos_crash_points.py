@@ -49,7 +49,7 @@ def test_writes_count_in_the_order_of_their_time():
     ]
 
 
-def test_events_are_told_by_their_number_because_their_names_are_new_in_every_run():
+def test_the_writes_of_events_are_told_apart_by_number():
     of_event = {"verb": "create", "resource": "events"}
     assert keys(entry(1.1, **of_event, name="a.1"), entry(1.2, **of_event, name="b.2")) == [
         "create: create events/* #1",
@@ -57,7 +57,7 @@ def test_events_are_told_by_their_number_because_their_names_are_new_in_every_ru
     ]
 
 
-def test_what_changes_nothing_is_no_crash_point_and_neither_is_a_lease():
+def test_reads_dry_runs_and_leases_are_not_crash_points():
     reads = [entry(1.1, verb="get"), entry(1.1, verb="watch"), entry(1.1, dry_run=True)]
     assert keys(*reads, entry(1.1, resource="leases", verb="update")) == []
 
@@ -73,7 +73,7 @@ def test_there_is_one_plan_for_each_write_and_each_phase():
     assert {plan.rules[0].fault for plan in plans} == {"kill"}
 
 
-def test_a_write_that_not_every_undisturbed_run_has_need_not_be_struck():
+def test_a_write_of_some_undisturbed_runs_need_not_strike():
     loose = [plan.name for plan in crash_plans(REFERENCE) if not plan.strikes]
     assert loose == [f"{VARYING} {phase}" for phase in PHASES]
 
@@ -106,7 +106,7 @@ def line(members: list[Result]) -> str:
     return text
 
 
-def test_the_report_prints_writes_times_phases_beside_what_was_run():
+def test_the_report_compares_the_plans_with_those_run():
     assert line(results()) == (
         "handler-life: 3 writes x 3 phases = 9 plans; 9 run, 9 struck; of 1 writes that not every "
         "undisturbed run has, 3 plans run, 0 struck"
@@ -129,12 +129,12 @@ def test_a_plan_that_is_run_twice_must_strike_twice():
     assert line([*members, again]).startswith("FEWER: ")
 
 
-def test_a_plan_that_need_not_strike_cannot_stand_for_one_that_must():
+def test_an_optional_plan_does_not_replace_a_required_one():
     members = results()
     loose = msgspec.structs.replace(members[0].plan, strikes=False)
     members[0] = Result(loose, (), 1.0, struck=True, folder=Path("x"))
     assert line(members).startswith("FEWER: ")
 
 
-def test_a_scenario_whose_crashes_were_not_asked_for_is_not_mentioned():
+def test_a_scenario_without_crash_plans_is_not_mentioned():
     assert list(crash_points({"calm": []}, [REFERENCE])) == []

@@ -54,7 +54,7 @@ def test_the_sets_name_actions_that_exist():
     assert set(ACTIONS) >= NEED_A_SECOND_APISERVER | IMPAIRING
 
 
-def test_all_that_the_operator_has_a_right_to_is_cut_but_its_lease():
+def test_cut_all_but_lease_cuts_each_resource_of_the_role():
     documents = yaml.safe_load_all((ROOT / "deploy/gati/rbac.yaml").read_text("utf-8"))
     bound = {
         resource.partition("/")[0]

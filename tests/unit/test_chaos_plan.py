@@ -79,7 +79,7 @@ def plans() -> list[Plan]:
     return found + [mutation.plan for mutation in MUTATIONS]
 
 
-def test_every_plan_of_the_rig_survives_its_file_and_has_an_id_of_its_own():
+def test_every_plan_survives_its_file_and_has_its_own_id():
     all_plans = plans()
     assert len(all_plans) > 150
     assert [again(plan) for plan in all_plans] == all_plans
@@ -103,7 +103,7 @@ def test_a_file_holds_only_what_differs_from_a_calm_run(tmp_path: Path):
         ({"replicas": "two"}, r"\$\.replicas"),
     ],
 )
-def test_a_slip_in_a_file_is_named(tmp_path: Path, change: dict[str, object], named: str):
+def test_an_unknown_field_or_value_is_named(tmp_path: Path, change: dict[str, object], named: str):
     file = tmp_path / "plan.json"
     plan = {"group": "g", "name": "n", "scenario": "handler-life"}
     file.write_text(json.dumps(plan | change), "utf-8")

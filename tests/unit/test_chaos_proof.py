@@ -37,7 +37,7 @@ def result(*findings: Finding) -> Result:
         (result(NAMED), result(NAMED), False),
     ],
 )
-def test_a_mutation_is_caught_by_an_oracle_that_it_names_and_by_nothing_without_it(
+def test_a_mutation_is_caught_only_by_an_oracle_that_it_names(
     found: Result, without: Result, caught: bool
 ):
     verdict = Verdict(MUTATION, found, without)

@@ -254,9 +254,7 @@ async def test_a_long_watch_passes_unchanged(proxy, stub, client):
     assert proxy.trace.entries()[0].frames == 3005
 
 
-async def test_a_frame_comes_while_the_watch_is_open_and_its_end_reaches_the_server(
-    proxy, stub, client
-):
+async def test_a_frame_and_the_end_of_its_watch_pass_at_once(proxy, stub, client):
     stub.open = True
     async with client.get(WATCH) as response:
         assert [await response.content.readline() for _ in FRAMES] == FRAMES
@@ -585,7 +583,7 @@ async def test_an_error_event_ends_the_watch(proxy, client, rule, code, reason):
     assert (event["object"]["code"], event["object"]["reason"]) == (code, reason)
 
 
-async def test_delayed_frames_keep_their_order_and_their_delays_do_not_add_up(proxy, stub, client):
+async def test_delayed_frames_keep_their_order(proxy, stub, client):
     stub.frames = [frame("ADDED", f"a{number}") for number in range(200)]
     stub.open = True
     proxy.add(stream("delay", seconds=0.5, first=2))
@@ -745,7 +743,7 @@ async def test_only_reads_are_redirected(proxy, stub, authority, client, tmp_pat
         await runner.cleanup()
 
 
-async def test_a_write_that_was_forwarded_is_known_though_the_client_left(proxy, stub):
+async def test_a_forwarded_write_is_traced_though_the_client_left(proxy, stub):
     async def never(request):
         await asyncio.Event().wait()
 
@@ -803,7 +801,7 @@ async def test_close_ends_what_is_open_and_keeps_what_was_counted(proxy, stub):
     proxy.close()
 
 
-async def test_connections_that_end_in_their_handshake_leave_nothing_open(proxy, stub):
+async def test_a_failed_handshake_leaves_nothing_open(proxy, stub):
     port = int(proxy.url.rpartition(":")[2])
     for rounds in range(30):
         with socket.create_connection(("127.0.0.1", port)):
@@ -841,9 +839,7 @@ async def test_clients_that_leave_while_the_server_is_reached_leave_nothing_open
     gc.collect()  # what was left open would warn
 
 
-async def test_the_callback_may_use_the_proxy_and_its_errors_are_raised_at_the_end(
-    stub, authority, tmp_path
-):
+async def test_errors_of_the_callback_are_raised_at_the_end(stub, authority, tmp_path):
     authority.cert_pem.write_to_path(tmp_path / "upstream.pem")
 
     def fail() -> None:

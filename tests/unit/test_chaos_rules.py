@@ -98,7 +98,7 @@ def test_a_request_is_read_as_the_api_server_reads_it(method, target, content_ty
     assert request_of(method, target, content_type, body) == expected
 
 
-def test_what_changes_something_is_a_write_and_a_dry_run_is_none():
+def test_a_dry_run_is_not_a_write():
     assert {verb for verb in VERBS if Request(verb).is_write} == {
         *("create", "update", "patch", "apply", "delete", "deletecollection"),
     }
@@ -205,7 +205,7 @@ def test_a_rule_acts_from_its_first_occurrence_on_for_its_count(first, count, ac
     assert found == acts
 
 
-def test_every_rule_counts_what_it_matches_and_the_first_that_is_due_acts():
+def test_every_rule_counts_and_the_first_that_is_due_acts():
     rules = Rules([drop(first=2), drop(count=3), drop(first=3)])
     assert [rules.due("before", CREATE) for _ in range(4)] == [1, 0, 1, None]
     rules.remove(1)

@@ -90,7 +90,7 @@ def test_build_command_is_stamped_and_pinned() -> None:
     assert "version.gitMinor=36 " in flags
 
 
-def test_build_environment_keeps_the_machines_proxy_and_fixes_the_rest() -> None:
+def test_the_build_environment_keeps_only_the_module_proxy() -> None:
     machine = {"GOPROXY": "file:///mirror", "GOFLAGS": "-mod=mod", "GOTOOLCHAIN": "auto"}
     environment = pins.build_environment(
         machine, go=Path("/go/bin/go"), module_cache=Path("/m"), build_cache=Path("/b")

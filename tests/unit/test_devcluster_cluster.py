@@ -53,7 +53,7 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Layout:
 # --- ports
 
 
-def test_free_ports_differ_and_avoid_what_is_taken_or_listened_on(
+def test_free_ports_differ_and_avoid_ports_in_use(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     with socket.socket() as listener:

@@ -48,7 +48,7 @@ def written(here, mark):
     return [(each.verb, str(each.kind)) for each in writes if not each.subresource]
 
 
-async def test_configuration_that_is_taken_away_stays_until_no_pod_of_before_is_left():
+async def test_removed_configuration_stays_until_old_pods_are_gone():
     async with world() as here:
         await make_ready(here, config=CONFIG)
         here.deployments.seconds = 100.0
@@ -77,7 +77,7 @@ async def test_configuration_stays_while_a_rollout_does_not_finish():
         assert data(here) is None
 
 
-async def test_configuration_stays_until_the_rollout_is_looked_at():
+async def test_configuration_stays_until_the_rollout_is_observed():
     async with world() as here:
         await make_ready(here, config=CONFIG)
         fakes, here.fakes = here.fakes, [one for one in here.fakes if one != here.deployments]
@@ -90,7 +90,7 @@ async def test_configuration_stays_until_the_rollout_is_looked_at():
         assert data(here) is None
 
 
-async def test_configuration_stays_though_the_operator_starts_anew_and_its_label_is_gone():
+async def test_configuration_without_its_label_stays_after_a_restart():
     async with world() as here:
         await make_ready(here, config=CONFIG)
         await here.kill()
@@ -104,7 +104,7 @@ async def test_configuration_stays_though_the_operator_starts_anew_and_its_label
         assert data(here) is None
 
 
-async def test_configuration_that_somebody_edits_by_hand_meanwhile_stays_as_they_left_it():
+async def test_removed_configuration_that_is_edited_stays_as_edited():
     async with world() as here:
         await make_ready(here, config=CONFIG)
         here.deployments.seconds = 100.0
@@ -122,7 +122,7 @@ async def test_configuration_that_somebody_edits_by_hand_meanwhile_stays_as_they
         assert here.get(CONFIG_MAP, "handler-users") is None
 
 
-async def test_configuration_that_comes_back_in_time_was_never_away():
+async def test_configuration_restored_in_time_is_never_deleted():
     async with world() as here:
         await make_ready(here, config=CONFIG)
         uid = here.live(CONFIG_MAP, "handler-users")["metadata"]["uid"]
@@ -137,7 +137,7 @@ async def test_configuration_that_comes_back_in_time_was_never_away():
         assert here.live(CONFIG_MAP, "handler-users")["metadata"]["uid"] == uid
 
 
-async def test_a_handler_that_is_deleted_in_the_middle_of_it_leaves_nothing():
+async def test_a_handler_deleted_during_a_rollout_leaves_nothing():
     async with world() as here:
         await make_ready(here, config=CONFIG)
         here.deployments.seconds = 100.0
@@ -148,7 +148,7 @@ async def test_a_handler_that_is_deleted_in_the_middle_of_it_leaves_nothing():
         assert data(here) is None
 
 
-async def test_a_configmap_of_the_users_rolls_the_pods_whatever_its_name():
+async def test_a_users_configmap_of_any_name_rolls_the_pods():
     async with world() as here:
         body = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "handler-users"}}
         here.create(CONFIG_MAP, {**body, "data": {"A": "1"}})
@@ -161,9 +161,7 @@ async def test_a_configmap_of_the_users_rolls_the_pods_whatever_its_name():
 
 
 @pytest.mark.parametrize(("before", "after"), [(CONFIG, None), (None, CONFIG)])
-async def test_configuration_that_the_spec_names_as_well_comes_and_goes_with_one_rollout(
-    before, after
-):
+async def test_configuration_named_by_the_spec_costs_one_rollout(before, after):
     async with world() as here:
         await make_ready(here, config=before, envFrom=OWN)
         generation = here.live(DEPLOYMENT, "handler-users")["metadata"]["generation"]

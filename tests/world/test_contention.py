@@ -50,7 +50,7 @@ def configs_written(here, mark):
     return [write for write in here.writes_since(mark) if write.kind == "ConfigMap"]
 
 
-async def test_who_replaces_a_child_whole_gets_no_endless_war():
+async def test_a_rival_that_replaces_a_child_gets_ever_fewer_repairs():
     """The marks on it are gone, too: it is not for that another intent of ours."""
     async with world(Replacer()) as here:
         here.create(GATI_HANDLER, handler())
@@ -61,7 +61,7 @@ async def test_who_replaces_a_child_whole_gets_no_endless_war():
         assert "replacer" in find(here.live(GATI_HANDLER, "users"), "Contested")["message"]
 
 
-async def test_a_contest_is_over_some_time_after_the_last_repair_though_nothing_happens():
+async def test_a_contest_ends_some_time_after_the_last_repair():
     async with world(Replacer(rounds=8)) as here:
         here.create(GATI_HANDLER, handler())
         await here.until(lambda: contested(here))
@@ -70,7 +70,7 @@ async def test_a_contest_is_over_some_time_after_the_last_repair_though_nothing_
         assert here.live(CONFIG_MAP, "handler-users")["data"] == {"GREETING": "hello"}
 
 
-async def test_a_contest_does_not_blink_between_a_repair_and_the_next():
+async def test_a_contest_is_reported_from_one_repair_to_the_next():
     """A rival that is slow: the pass after a repair sees nothing wrong."""
     async with world() as here:
         here.create(GATI_HANDLER, handler())
@@ -92,7 +92,7 @@ async def test_a_contest_does_not_blink_between_a_repair_and_the_next():
         assert contested(here)
 
 
-async def test_an_edit_is_carried_out_at_once_however_often_it_is_taken_back():
+async def test_edits_back_and_forth_are_not_a_contest():
     """Two intents in turn are the user's will, and no contest."""
     async with world() as here:
         here.create(GATI_HANDLER, handler())
@@ -126,7 +126,7 @@ async def test_a_webhook_that_takes_marks_off_costs_one_write():
         assert configs_written(here, mark) == []
 
 
-async def test_an_edit_of_what_was_made_anew_meanwhile_is_no_contest():
+async def test_an_edit_of_a_recreated_child_is_not_a_contest():
     async with world() as here:
         here.create(GATI_HANDLER, handler())
         await here.settle()
@@ -139,7 +139,7 @@ async def test_an_edit_of_what_was_made_anew_meanwhile_is_no_contest():
             assert not contested(here)
 
 
-async def test_one_change_long_after_a_contest_is_an_accident_again():
+async def test_a_change_long_after_a_contest_is_not_a_contest():
     async with world(Replacer(rounds=8)) as here:
         here.create(GATI_HANDLER, handler())
         await here.until(lambda: contested(here))
@@ -152,7 +152,7 @@ async def test_one_change_long_after_a_contest_is_an_accident_again():
         assert not any(told)
 
 
-async def test_an_edit_that_gives_in_ends_the_contest():
+async def test_an_edit_that_agrees_with_the_rival_ends_the_contest():
     async with world() as here:
         here.create(GATI_HANDLER, handler())
         await here.settle()
@@ -171,7 +171,7 @@ async def test_an_edit_that_gives_in_ends_the_contest():
         assert not any(told)
 
 
-async def test_a_configuration_that_is_given_up_in_a_contest_stays_while_old_pods_read_it():
+async def test_configuration_dropped_in_a_contest_stays_for_old_pods():
     """The rival has taken the marks off; the owner reference says whose it is."""
     async with world(Replacer()) as here:
         here.create(GATI_HANDLER, handler())

@@ -61,7 +61,7 @@ async def test_a_restart_writes_nothing():
         assert world.writes_since(mark, dry_runs=True) == []
 
 
-async def test_a_restart_beside_a_name_that_is_anothers_tries_no_write():
+async def test_a_restart_beside_a_name_clash_tries_no_write():
     """A create that is refused changes nothing, and is a write all the same."""
     async with World(**options()) as world:
         foreign = {"ports": [{"port": 80}], "selector": {"app": "theirs"}}
@@ -109,7 +109,7 @@ def objects(state):
     return {key: obj for key, obj in state.items() if key[0] != "Event"}
 
 
-async def test_an_edit_that_comes_between_a_pass_and_its_status_write_is_not_lost():
+async def test_an_edit_before_the_status_write_is_not_lost():
     async with World(**options()) as world:
         world.create(GATI_HANDLER, handler())
         await world.settle()
@@ -126,7 +126,7 @@ async def test_an_edit_that_comes_between_a_pass_and_its_status_write_is_not_los
         assert containers["containers"][0]["image"] == "users:2"
 
 
-async def test_what_a_pass_wrote_is_not_looked_at_again_though_the_watch_told_of_it_first():
+async def test_an_own_write_that_the_watch_shows_first_wakes_no_pass():
     """Otherwise each pass is followed by one that finds nothing to do."""
     passes = []
     for seconds in (0.0, 0.1):
@@ -140,7 +140,7 @@ async def test_what_a_pass_wrote_is_not_looked_at_again_though_the_watch_told_of
     assert passes[0] == passes[1]
 
 
-async def test_what_others_change_while_a_pass_waits_for_an_answer_is_looked_at():
+async def test_a_change_by_others_during_a_pass_wakes_another_pass():
     async with World(**options()) as world:
         world.create(GATI_HANDLER, handler())
         await world.settle()
@@ -156,7 +156,7 @@ async def test_what_others_change_while_a_pass_waits_for_an_answer_is_looked_at(
         assert world.live(POD_DISRUPTION_BUDGET, "handler-users")
 
 
-async def test_nothing_is_remembered_of_a_handler_that_went_while_it_was_worked_on():
+async def test_a_handler_that_is_deleted_during_its_pass_is_forgotten():
     async with World(**options()) as world:
         world.api.delay_answers(5.0)
         world.create(GATI_HANDLER, handler())
@@ -251,7 +251,7 @@ async def test_a_handler_deleted_while_its_writes_fail_leaves_nothing():
             assert world.all(kind, "default") == []
 
 
-async def test_a_delete_of_a_child_seen_before_that_of_its_handler_makes_no_new_child():
+async def test_a_collected_child_of_a_deleted_handler_stays_gone():
     async with World(**options()) as world:
         world.create(GATI_HANDLER, handler())
         await world.settle()
@@ -451,7 +451,7 @@ async def latencies(*, poisoned):
         return found, len(tries)
 
 
-async def test_an_endless_stream_of_errors_for_one_handler_does_not_slow_the_others():
+async def test_endless_errors_of_one_handler_do_not_slow_the_others():
     without, _ = await latencies(poisoned=False)
     beside, tries = await latencies(poisoned=True)
     assert tries >= 5
@@ -487,7 +487,7 @@ async def test_an_autoscaler_that_adds_pods_makes_nothing_unready():
         assert world.live(GATI_HANDLER, "users")["status"]["replicas"] == 6
 
 
-async def test_nothing_is_remembered_of_handlers_that_are_gone():
+async def test_deleted_handlers_are_not_remembered():
     async with World(**options()) as world:
         for cycle in range(3):
             for number in range(10):
@@ -508,7 +508,7 @@ async def test_nothing_is_remembered_of_handlers_that_are_gone():
         assert runtime.remembered() == 0
 
 
-async def test_nothing_is_remembered_of_children_that_are_as_they_should_be():
+async def test_converged_children_are_not_remembered():
     async with World(**options()) as world:
         world.create(GATI_HANDLER, handler())
         await world.settle()

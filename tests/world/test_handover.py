@@ -36,7 +36,7 @@ def reason(here, type_):
     return find(here.live(GATI_HANDLER, "users"), type_)["reason"]
 
 
-async def test_orphans_that_are_handed_over_become_the_next_handlers_own_the_autoscaler_too():
+async def test_adopted_orphans_belong_to_the_next_handler():
     async with world() as here:
         await leave_orphans(here, **{"gati.dev/adopt": "users"})
         scale(here, 5)
@@ -54,7 +54,7 @@ async def test_orphans_that_are_handed_over_become_the_next_handlers_own_the_aut
 
 
 @pytest.mark.parametrize("annotations", [{}, {"gati.dev/adopt": "orders"}])
-async def test_an_autoscaler_that_nobody_hands_over_to_this_handler_stays_the_users(annotations):
+async def test_an_autoscaler_without_the_annotation_stays_the_users(annotations):
     async with world() as here:
         await leave_orphans(here, **annotations)
         here.create(GATI_HANDLER, handler(autoscaling={**SCALING, "maxReplicas": 20}))
@@ -65,7 +65,7 @@ async def test_an_autoscaler_that_nobody_hands_over_to_this_handler_stays_the_us
         assert reason(here, "Autoscaled") == "UsersAutoscaler"
 
 
-async def test_an_autoscaler_that_is_handed_over_and_not_asked_for_goes_on_scaling():
+async def test_an_adopted_autoscaler_that_is_not_wanted_goes_on_scaling():
     async with world() as here:
         await leave_orphans(here, **{"gati.dev/adopt": "users"})
         scale(here, 5)

@@ -61,7 +61,7 @@ async def in_the_meantime(*waits: Any) -> None:
         await call()
 
 
-async def test_a_failure_is_raised_so_often_and_before_anything_happens(api: MemoryApi) -> None:
+async def test_a_failure_is_raised_before_anything_is_written(api: MemoryApi) -> None:
     api.fail_next("apply", CONFIG_MAP, ApiError(500, "", "down"), times=2)
 
     for _ in range(2):
@@ -192,7 +192,7 @@ async def test_rights_and_kinds_come_and_go(api: MemoryApi) -> None:
     assert await api.get(CONFIG_MAP, "default", "x") is not None
 
 
-async def test_a_watch_hears_bookmarks_and_ends(api: MemoryApi) -> None:
+async def test_a_watch_gets_bookmarks_and_ends(api: MemoryApi) -> None:
     await api.create(CONFIG_MAP, config_map("x"))
 
     events = await collected(api, 400, initial_events=True)
@@ -332,7 +332,7 @@ async def test_a_webhook_rewrites_and_the_rest_stays_converged(api: MemoryApi) -
     assert dry == first == again
 
 
-async def test_a_webhook_that_never_agrees_with_itself_changes_every_write(api: MemoryApi) -> None:
+async def test_an_unstable_webhook_changes_every_write(api: MemoryApi) -> None:
     count = iter(range(100))
     api.mutating_webhook = lambda _kind, obj: {**obj, "data": {"n": str(next(count))}}
 

@@ -83,7 +83,7 @@ def ready(world: World, name: str = "w") -> str:
     return str(find(world.live(WIDGET, name), "Ready")["status"])
 
 
-async def test_it_converges_and_then_rests() -> None:
+async def test_a_world_converges_and_then_rests() -> None:
     async with widget_world() as world:
         world.create(WIDGET, body(WIDGET, "w", {"size": "1", "replicas": 2}))
         seconds = await world.settle()
@@ -131,7 +131,7 @@ async def test_a_crash_at_any_write_ends_in_the_same_state(write: int, when: Any
     assert found == await end_state(undisturbed, controllers=[Widgets()], crds=[WIDGET_CRD])
 
 
-async def test_a_dead_operator_does_nothing_and_is_told_from_a_live_one() -> None:
+async def test_a_dead_operator_does_nothing_and_is_recognized() -> None:
     async with widget_world() as world:
         world.api.crash_after(1)
         world.create(WIDGET, body(WIDGET, "w", {"size": "1"}))
@@ -218,7 +218,7 @@ async def test_an_impossible_end_fails_the_test() -> None:
 # ---- the cluster's controllers ------------------------------------------------------------------
 
 
-async def test_a_rollout_takes_its_time_and_keeps_the_old_pods_until_then() -> None:
+async def test_a_rollout_keeps_the_old_pods_until_its_end() -> None:
     async with quiet_world() as world:
         world.create(DEPLOYMENT, deployment("d", replicas=3))
         await world.settle()
@@ -287,7 +287,7 @@ async def test_pods_tell_why_they_wait() -> None:
         assert world.all(POD) == []
 
 
-async def test_an_autoscaler_scales_within_its_bounds_and_owns_what_it_wrote() -> None:
+async def test_an_autoscaler_scales_within_bounds_and_owns_replicas() -> None:
     async with quiet_world() as world:
         world.apply(DEPLOYMENT, deployment("d", replicas=2), "operator")
         target = {"apiVersion": "apps/v1", "kind": "Deployment", "name": "d"}
@@ -311,7 +311,7 @@ async def test_an_autoscaler_scales_within_its_bounds_and_owns_what_it_wrote() -
         assert world.live(DEPLOYMENT, "d")["spec"]["replicas"] == 0
 
 
-async def test_orphans_are_collected_across_generations_and_never_across_namespaces() -> None:
+async def test_orphans_are_collected_within_their_namespace() -> None:
     async with quiet_world(namespaces=("default", "other")) as world:
         parent = world.create(WIDGET, body(WIDGET, "w", {}))
         reference = owner_reference(parent, WIDGET)

@@ -61,7 +61,7 @@ async def test_a_copy_in_another_namespace_is_not_taken_for_the_child():
         assert here.live(DEPLOYMENT, "handler-users", "zzz")["spec"] == theirs
 
 
-async def test_a_copy_in_another_namespace_is_not_deleted_as_a_child_that_is_wanted_no_more():
+async def test_a_copy_in_another_namespace_is_not_deleted_as_surplus():
     async with world(namespaces=("default", "zzz")) as here:
         here.create(GATI_HANDLER, handler(config={"GREETING": "hello"}))
         await here.settle()
@@ -85,7 +85,7 @@ def replicas_over_time(here):
     return seen
 
 
-async def test_an_autoscaled_deployment_that_loses_its_label_keeps_its_replicas():
+async def test_an_autoscaled_deployment_without_label_keeps_replicas():
     async with world() as here:
         here.create(GATI_HANDLER, handler(autoscaling=SCALING))
         await here.settle()
@@ -99,7 +99,7 @@ async def test_an_autoscaled_deployment_that_loses_its_label_keeps_its_replicas(
         assert set(seen) == {50}
 
 
-async def test_an_autoscaled_deployment_is_found_after_a_restart_without_label_and_status():
+async def test_a_restart_finds_a_deployment_without_label_and_status():
     async with world() as here:
         here.create(GATI_HANDLER, handler(autoscaling=SCALING))
         await here.settle()
@@ -118,7 +118,7 @@ async def test_an_autoscaled_deployment_is_found_after_a_restart_without_label_a
 
 
 @pytest.mark.parametrize("labels", [{}, {MANAGED_BY_LABEL: MANAGED_BY}])
-async def test_a_deployment_that_is_handed_over_keeps_the_replicas_its_autoscaler_gave(labels):
+async def test_an_adopted_deployment_keeps_its_autoscaled_replicas(labels):
     async with world() as here:
         pod = {
             "metadata": {"labels": {"gati.dev/workload": "handler-users"}},
@@ -148,7 +148,7 @@ async def test_a_deployment_that_is_handed_over_keeps_the_replicas_its_autoscale
         assert set(seen) == {50}
 
 
-async def test_orphans_of_an_earlier_handler_of_the_name_are_told_of_once_and_not_as_its_own():
+async def test_orphans_of_an_earlier_handler_are_a_name_clash():
     """Nothing spins, though two plans over a foreign Deployment differed once."""
     async with world() as here:
         spec = {"config": {"GREETING": "hello"}, "autoscaling": SCALING}
@@ -180,7 +180,7 @@ def counted(here, most=1000):
     return passes
 
 
-async def test_what_an_earlier_handler_of_the_name_has_left_is_waited_for():
+async def test_children_of_an_earlier_handler_are_waited_for():
     """Deleted and made anew before the garbage collector has come: that is nobody's conflict."""
     async with world() as here:
         here.create(GATI_HANDLER, handler())
@@ -203,7 +203,7 @@ async def test_what_an_earlier_handler_of_the_name_has_left_is_waited_for():
 
 
 @pytest.mark.parametrize("kind", [DEPLOYMENT, HORIZONTAL_POD_AUTOSCALER], ids=str)
-async def test_what_an_earlier_handler_has_left_for_good_is_told_of(kind):
+async def test_permanent_orphans_of_an_earlier_handler_are_a_clash(kind):
     """Somebody's finalizer, or a garbage collector that does not come."""
     async with world() as here:
         here.create(GATI_HANDLER, handler(autoscaling=SCALING))
@@ -219,7 +219,7 @@ async def test_what_an_earlier_handler_has_left_for_good_is_told_of(kind):
         assert ready(here)["status"] == "True"
 
 
-async def test_the_preview_shows_what_would_be_done_with_what_the_watch_does_not_show():
+async def test_the_preview_reads_what_the_watch_does_not_show():
     async with world() as here:
         wanted = handler(autoscaling=SCALING)
         here.create(GATI_HANDLER, wanted)

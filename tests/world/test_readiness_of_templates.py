@@ -74,7 +74,7 @@ async def start_with_another_image(world):
     await world.restart()
 
 
-async def test_changed_settings_are_not_ready_before_they_are_rolled_out():
+async def test_changed_settings_are_ready_after_their_rollout():
     async with World(**options()) as world:
         fakes, old = await make_ready(world), template(world)
         change_the_settings(world)
@@ -86,7 +86,7 @@ async def test_changed_settings_are_not_ready_before_they_are_rolled_out():
         assert ready(world) == "True"
 
 
-async def test_another_default_image_is_not_ready_before_it_is_rolled_out():
+async def test_another_default_image_is_ready_after_its_rollout():
     async with World(**options()) as world:
         fakes = await make_ready(world)
         await start_with_another_image(world)
@@ -98,7 +98,7 @@ async def test_another_default_image_is_not_ready_before_it_is_rolled_out():
         assert ready(world) == "True"
 
 
-async def test_an_operator_that_dies_before_it_has_told_of_changed_settings_tells_afterwards():
+async def test_changed_settings_are_reported_though_the_operator_died():
     async with World(**options()) as world:
         await make_ready(world)
         world.api.crash_after(1)
@@ -109,7 +109,7 @@ async def test_an_operator_that_dies_before_it_has_told_of_changed_settings_tell
         assert ready(world) == "False"
 
 
-async def test_a_scale_up_hides_no_changed_settings():
+async def test_a_scale_up_does_not_hide_changed_settings():
     async with World(**options()) as world:
         await make_ready(world, autoscaling=SCALING)
         scale(world, 6)
@@ -118,7 +118,7 @@ async def test_a_scale_up_hides_no_changed_settings():
         assert ready(world) == "False"
 
 
-async def test_a_scale_up_that_is_under_way_hides_no_other_image():
+async def test_a_scale_up_does_not_hide_another_image():
     async with World(**options()) as world:
         await make_ready(world, autoscaling=SCALING)
         scale(world, 6)
@@ -132,7 +132,7 @@ async def test_a_scale_up_that_is_under_way_hides_no_other_image():
         assert ready(world) == "False"
 
 
-async def test_a_scale_up_alone_makes_nothing_unready_and_costs_no_write():
+async def test_a_scale_up_alone_keeps_ready_and_costs_no_write():
     async with World(**options()) as world:
         fakes = await make_ready(world, autoscaling=SCALING)
         mark = world.mark()
@@ -150,7 +150,7 @@ async def test_a_scale_up_alone_makes_nothing_unready_and_costs_no_write():
 @pytest.mark.parametrize(
     "change", [{"replicas": 5}, {"progressDeadlineSeconds": 60}, {"paused": True}], ids=str
 )
-async def test_what_is_changed_or_repaired_outside_the_template_makes_nothing_unready(change):
+async def test_repairs_outside_the_template_keep_the_handler_ready(change):
     async with World(**options()) as world:
         fakes = await make_ready(world)
         told = []

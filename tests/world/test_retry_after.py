@@ -47,16 +47,16 @@ async def until_an_edit_is_carried_out(error):
 
 
 @pytest.mark.parametrize("code", [429, 503])
-async def test_a_busy_server_is_left_alone_for_as_long_as_it_asks(code):
+async def test_a_retry_after_of_a_busy_server_is_kept(code):
     assert 20 <= await until_an_edit_is_carried_out(ApiError(code, retry_after=20)) + 0.1 <= 30
 
 
 @pytest.mark.parametrize("code", [429, 503])
-async def test_a_server_that_asks_for_an_hour_delays_an_edit_by_a_minute(code):
+async def test_a_retry_after_of_an_hour_delays_an_edit_by_a_minute(code):
     assert 59 <= await until_an_edit_is_carried_out(ApiError(code, retry_after=3600)) <= 70
 
 
 @pytest.mark.parametrize("code", [403, 422, 500])
-async def test_only_a_busy_server_is_heeded_and_not_a_refusal_that_names_a_time(code):
+async def test_a_retry_after_of_a_refusal_is_ignored(code):
     """An admission webhook can write ``retryAfterSeconds`` into its denial."""
     assert await until_an_edit_is_carried_out(ApiError(code, retry_after=50)) <= 5

@@ -40,7 +40,7 @@ def world():
     ],
     ids=str,
 )
-async def test_a_status_whose_answer_was_lost_is_followed_by_others(kind, spec, edit):
+async def test_a_status_with_a_lost_answer_is_written_again(kind, spec, edit):
     async with world() as here:
         here.api.fail_next("apply", kind, ApiError(504, "Timeout", "late"), when="after")
         metadata = {"name": "users"}

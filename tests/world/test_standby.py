@@ -45,7 +45,7 @@ def remembered(runtime):
 NOTHING = ((0, 0, 0, 0), 0)
 
 
-async def test_a_standby_remembers_nothing_of_handlers_that_are_gone():
+async def test_a_standby_forgets_deleted_handlers():
     async with World(**options()) as world, standby(world) as runtime:
         for cycle in range(3):
             for name in NAMES:
@@ -58,7 +58,7 @@ async def test_a_standby_remembers_nothing_of_handlers_that_are_gone():
             assert remembered(runtime) == NOTHING
 
 
-async def test_a_leader_that_lacks_a_kind_remembers_nothing_of_handlers_that_are_gone():
+async def test_a_leader_without_a_kind_forgets_deleted_handlers():
     async with World(**options()) as world:
         for name in NAMES:
             world.create(GATI_HANDLER, handler(name))
@@ -84,7 +84,7 @@ async def test_a_leader_that_lacks_a_kind_remembers_nothing_of_handlers_that_are
             assert find(world.live(GATI_HANDLER, name), "Ready")["status"] == "True"
 
 
-async def test_a_pass_that_fails_after_its_handler_went_and_a_kind_with_it_leaves_nothing():
+async def test_a_failed_pass_of_a_deleted_handler_leaves_nothing():
     async with World(**options()) as world:
         await world.settle()
         world.api.delay(5.0, verb="apply")
@@ -99,7 +99,7 @@ async def test_a_pass_that_fails_after_its_handler_went_and_a_kind_with_it_leave
         assert remembered(world.operator) == NOTHING
 
 
-async def test_a_standby_that_comes_to_lead_looks_at_what_was_made_anew():
+async def test_a_new_leader_reconciles_a_recreated_handler():
     async with World(**options()) as world, standby(world) as runtime:
         world.create(GATI_HANDLER, handler("users"))
         await world.settle()
@@ -113,7 +113,7 @@ async def test_a_standby_that_comes_to_lead_looks_at_what_was_made_anew():
         assert "users:2" in str(world.live(DEPLOYMENT, "handler-users")["spec"])
 
 
-async def test_a_handler_made_anew_while_the_old_one_is_worked_on_is_looked_at():
+async def test_a_handler_recreated_during_a_pass_is_reconciled():
     async with World(**options()) as world:
         world.api.delay_answers(5.0)
         world.create(GATI_HANDLER, handler("users"))

@@ -53,7 +53,7 @@ async def test_the_loop_writes_children_only_through_its_target():
         assert world.all(DEPLOYMENT) == []
 
 
-async def test_what_is_wanted_no_more_or_whose_handler_is_gone_leaves_the_target():
+async def test_surplus_children_leave_the_target():
     target = MemoryTarget()
     async with world_on(target) as world:
         world.create(GATI_HANDLER, handler(replicas=2))
