@@ -101,7 +101,8 @@ SCENARIOS: Mapping[str, Row] = {
     "S13": shown(
         "A watch that ends or expires is opened again.",
         "test_handler_api_faults.py::test_watches_that_break_again_and_again_lose_no_change",
-        "test_handler_api_faults.py::test_an_api_server_that_is_killed_and_comes_back_costs_no_write_and_no_change",
+        "test_handler_killed_api_server.py::test_a_killed_api_server_costs_no_write",
+        "test_handler_killed_api_server.py::test_a_change_of_the_crd_loses_no_edit",
     ),
     "S14": shown(
         "An answer 429 is waited for.",
@@ -109,7 +110,7 @@ SCENARIOS: Mapping[str, Row] = {
     ),
     "S15": shown(
         "The API server may be killed with -9 at any time.",
-        "test_handler_api_faults.py::test_an_api_server_that_is_killed_and_comes_back_costs_no_write_and_no_change",
+        "test_handler_killed_api_server.py::test_a_killed_api_server_costs_no_write",
     ),
     "S16": shown(
         "SIGTERM during a retry ends the operator in time, with exit code 0.",
@@ -160,7 +161,7 @@ SCENARIOS: Mapping[str, Row] = {
         "The end of a watch, a 429 or a restart of the API server ends the process with code 0.",
         "test_handler_api_faults.py::test_watches_that_break_again_and_again_lose_no_change",
         "test_handler_api_faults.py::test_an_overloaded_api_server_is_waited_for",
-        "test_handler_api_faults.py::test_an_api_server_that_is_killed_and_comes_back_costs_no_write_and_no_change",
+        "test_handler_killed_api_server.py::test_a_killed_api_server_costs_no_write",
     ),
     "B8": shown(
         "The headers of a failing request are logged, the bearer token among them.",
@@ -290,7 +291,7 @@ SCENARIOS: Mapping[str, Row] = {
     ),
     "A12": shown(
         "Changes during a gap of the history (410) or an outage are caught up with.",
-        "test_handler_api_faults.py::test_an_api_server_that_is_killed_and_comes_back_costs_no_write_and_no_change",
+        "test_handler_killed_api_server.py::test_changes_that_no_history_shows_are_caught_up_with",
         "test_handler_api_faults.py::test_a_deletion_during_an_outage_costs_the_others_no_write",
     ),
     "A13": shown(

@@ -6,88 +6,16 @@ from __future__ import annotations
 
 import contextlib
 import json
-import selectors
-import socket
-import threading
 from collections.abc import Callable, Iterator
 from typing import Any
-from urllib.parse import urlsplit
 
 import pytest
 
+from cluster.faults import Relay, service_gone_and_back
 from devcluster import Cluster
 from devcluster.api import ApiError
 from harness.objects import Objects, eventually, is_ready
 from harness.operator_process import OperatorProcess, install
-
-
-class Relay:
-    """Passes connections on to a server, until it is told to cut, refuse or swallow them."""
-
-    def __init__(self, server: str) -> None:
-        address = urlsplit(server)
-        self._server = (address.hostname, address.port)
-        self._listener = socket.create_server(("127.0.0.1", 0))
-        self.url = f"https://127.0.0.1:{self._listener.getsockname()[1]}"
-        self.connections = 0
-        self._open: set[socket.socket] = set()
-        self._refusing = threading.Event()
-        self._swallowing = threading.Event()
-        self._thread = threading.Thread(target=self._accept, daemon=True)
-        self._thread.start()
-
-    def cut(self) -> None:
-        """Break every connection that is open now."""
-        for each in list(self._open):
-            with contextlib.suppress(OSError):
-                each.shutdown(socket.SHUT_RDWR)
-
-    def refuse(self) -> None:
-        """Break every connection, and new ones at once."""
-        self._refusing.set()
-        self.cut()
-
-    def swallow(self) -> None:
-        """Keep all connections open, and let nothing through any more."""
-        self._swallowing.set()
-
-    def let_through(self) -> None:
-        """Work again, for new connections."""
-        self._refusing.clear()
-        self._swallowing.clear()
-
-    def close(self) -> None:
-        """Listen no more."""
-        self._listener.close()
-        self.refuse()
-
-    def _accept(self) -> None:
-        while True:
-            try:
-                client, _ = self._listener.accept()
-            except OSError:
-                return
-            self.connections += 1
-            if self._refusing.is_set():
-                client.close()
-                continue
-            threading.Thread(target=self._pass_on, args=(client,), daemon=True).start()
-
-    def _pass_on(self, client: socket.socket) -> None:
-        with client, socket.create_connection(self._server) as server:
-            pair = {client: server, server: client}
-            self._open.update(pair)
-            with selectors.DefaultSelector() as selector, contextlib.suppress(OSError):
-                for each in pair:
-                    selector.register(each, selectors.EVENT_READ)
-                while not self._refusing.is_set():
-                    for key, _ in selector.select(0.5):
-                        content = key.fileobj.recv(65536)  # type: ignore[union-attr]
-                        if not content:
-                            raise OSError
-                        if not self._swallowing.is_set():
-                            pair[key.fileobj].sendall(content)  # type: ignore[index]
-            self._open.difference_update(pair)
 
 
 @pytest.fixture
@@ -167,73 +95,6 @@ def broken_webhook(objects: Objects) -> Iterator[Callable[[], None]]:
     eventually(refused)
     yield remove
     remove()
-
-
-def service_gone_and_back(objects: Objects, name: str) -> None:
-    """Delete a Service that the operator made, and see it come back."""
-    uid = objects.there("services", f"handler-{name}")["metadata"]["uid"]
-    objects.delete("services", f"handler-{name}")
-
-    def back() -> bool:
-        found = objects.get("services", f"handler-{name}")
-        return found is not None and found["metadata"]["uid"] != uid
-
-    eventually(back)
-
-
-def test_an_api_server_that_is_killed_and_comes_back_costs_no_write_and_no_change(
-    operators: Callable[..., OperatorProcess], own_cluster: Callable[..., Cluster]
-) -> None:
-    cluster = own_cluster()
-    install(cluster)
-    cluster.create_namespace("shop")
-    objects = Objects(cluster, "shop")
-    operator = operators(cluster, "shop")
-    operator.run()
-    for name in ("stays", "goes", "changes"):
-        objects.handler(name)
-    for name in ("stays", "goes", "changes"):
-        objects.ready(name)
-    operator.settle()
-
-    # Killed and back: nothing is written, and the next drift is repaired.
-    mark = operator.audit_mark()
-    cluster.kill_apiserver()
-    eventually(lambda: operator.logged("watch interrupted"))
-    cluster.restart_apiserver()
-    service_gone_and_back(objects, "stays")
-    operator.settle()
-    written = operator.writes(mark)
-    assert {write.name for write in written if write.resource != "events"} <= {"handler-stays"}
-
-    # What happens while the operator cannot look, and cannot be told afterwards either: the
-    # server that comes back knows no history (410).
-    operator.freeze()
-    cluster.kill_apiserver()
-    cluster.restart_apiserver()
-    objects.delete("gatihandlers", "goes")
-    objects.handler("changes", image="web:v2")
-    objects.handler("new")
-    objects.delete("services", "handler-stays")
-    operator.thaw()
-    eventually(lambda: objects.get("services", "handler-stays"))
-    for name in ("stays", "changes", "new"):
-        objects.ready(name)
-    assert objects.ready("changes")["status"]["image"] == "web:v2"
-    assert operator.logged("410")
-    # The garbage collector may or may not have been here already.
-    with contextlib.suppress(ApiError):
-        objects.delete("services", "handler-goes")
-    operator.settle()
-    assert objects.get("services", "handler-goes") is None
-
-    # A change of the CRD ends the watches of its kind in order.
-    path = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions/gatihandlers.gati.dev"
-    patch = {"spec": {"names": {"shortNames": ["gh", "ghandler"]}}}
-    cluster.api.json("PATCH", path, patch, "application/merge-patch+json")
-    objects.handler("stays", image="web:v3")
-    assert objects.ready("stays")["status"]["image"] == "web:v3"
-    assert operator.running
 
 
 def test_watches_that_break_again_and_again_lose_no_change(
