@@ -11,7 +11,6 @@ import sys
 import textwrap
 import time
 from collections.abc import Callable
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +20,7 @@ import yaml
 
 import devcluster
 from devcluster import Cluster, DevclusterError, etcd
-from devcluster.api import Api, ApiError
+from devcluster.api import Api
 from devcluster.components import COMPONENTS
 from devcluster.kwok import BEHAVIOUR_LABEL
 from devcluster.layout import OPTIONAL
@@ -294,59 +293,6 @@ def test_compacted_history_is_gone(own_cluster: Callable[..., Cluster]) -> None:
     with pytest.raises(DevclusterError, match="compacted"):
         read_at(before)
     assert {"a", "b"} <= names(cluster.api, path)
-
-
-def test_a_new_cluster_begins_with_saved_data(
-    own_cluster: Callable[..., Cluster], tmp_path: Path
-) -> None:
-    path = "/api/v1/namespaces/kept/configmaps"
-    saved = tmp_path / "saved"
-    with devcluster.start(nodes=0) as seed:
-        seed.create_namespace("kept")
-        owner = seed.api.json("POST", path, config_map("owner"))
-        reference = {"apiVersion": "v1", "kind": "ConfigMap", "name": "owner"}
-        reference["uid"] = owner["metadata"]["uid"]
-        seed.api.json("POST", path, config_map("owned", ownerReferences=[reference]))
-        seed.save_etcd(saved)
-        # It goes on as before.
-        seed.api.json("POST", path, config_map("later"))
-        assert seed.dead_components() == []
-        with pytest.raises(DevclusterError, match="exists already"):
-            seed.save_etcd(saved)
-        assert seed.dead_components() == []
-        other_token, other_ports = seed.token, seed.record.ports
-        other_authority = seed.ca_file.read_text()
-
-    cluster = own_cluster(etcd_data=saved)
-    mine = cluster.record.ports
-    assert not set(asdict(mine).values()) & set(asdict(other_ports).values())
-    with pytest.raises(ApiError) as refused:
-        Api(cluster.url, cluster.ca_file, other_token).json("GET", path)
-    assert refused.value.status == 401
-    assert names(cluster.api, path) == {"owner", "owned", "kube-root-ca.crt"}
-
-    def published() -> str:
-        return cluster.api.json("GET", f"{path}/kube-root-ca.crt")["data"]["ca.crt"]
-
-    eventually(lambda: published() == cluster.ca_file.read_text())
-    assert published() != other_authority
-    kubeconfig = cluster.service_account_kubeconfig("kept", "default")
-    said = cluster.kubectl("auth", "whoami", f"--kubeconfig={kubeconfig}")
-    assert "system:serviceaccount:kept:default" in said
-
-    # The garbage collector acts on what was restored, and a watch tells it.
-    listed = cluster.api.json("GET", path)["metadata"]["resourceVersion"]
-    cluster.api.json("DELETE", f"{path}/owner")
-    eventually(lambda: "owned" not in names(cluster.api, path))
-    watch = f"{path}?watch=1&resourceVersion={listed}&timeoutSeconds=1"
-    frames = [json.loads(line) for line in cluster.api.raw("GET", watch).splitlines()]
-    deleted = [each["object"]["metadata"]["name"] for each in frames if each["type"] == "DELETED"]
-    assert deleted == ["owner", "owned"]
-    cluster.kubectl("-n", "kept", "create", "deployment", "web", "--image=web")
-    cluster.kubectl("-n", "kept", "rollout", "status", "deploy/web", "--timeout=60s")
-    assert (saved / "member").is_dir()
-    with pytest.raises(DevclusterError, match="data of its own"):
-        devcluster.start(cluster.name, etcd_data=saved)
 
 
 def test_a_cluster_can_be_without_what_is_optional(own_cluster: Callable[..., Cluster]) -> None:

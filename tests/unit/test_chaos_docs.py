@@ -36,7 +36,7 @@ def colours() -> Iterator[tuple[str, ...]]:
     yield "red", "700 nm"
 
 
-def test_a_block_gets_its_table_and_the_rest_of_the_page_stays():
+def test_a_block_gets_its_table_and_the_rest_of_the_page_stays() -> None:
     assert (
         written(PAGE, {"colours": colours})
         == """Before.
@@ -53,18 +53,20 @@ After.
 
 
 @pytest.mark.parametrize("tables", [{}, {"sounds": colours}, {"colours": colours, "more": colours}])
-def test_a_block_without_a_table_is_an_error(tables: dict[str, Callable[[], Iterator[str]]]):
+def test_a_block_without_a_table_is_an_error(
+    tables: dict[str, Callable[[], Iterator[str]]],
+) -> None:
     with pytest.raises(ValueError, match="blocks"):
         written(PAGE, tables)
 
 
-def test_a_row_shows_the_first_paragraph_of_a_docstring():
+def test_a_row_shows_the_first_paragraph_of_a_docstring() -> None:
     assert first_paragraph(colours) == "What a prism shows."
     with pytest.raises(ValueError, match="no docstring"):
         first_paragraph(lambda: None)
 
 
-def test_a_page_that_is_not_generated_anew_is_out_of_date(tmp_path: Path):
+def test_a_page_that_is_not_generated_anew_is_out_of_date(tmp_path: Path) -> None:
     for page in TABLES:
         (tmp_path / page).parent.mkdir(parents=True, exist_ok=True)
         text = (ROOT / page).read_text("utf-8")
@@ -72,7 +74,7 @@ def test_a_page_that_is_not_generated_anew_is_out_of_date(tmp_path: Path):
     assert outdated(tmp_path) == ["docs/chaos.md"]
 
 
-def test_every_group_of_plans_is_explained():
+def test_every_group_of_plans_is_explained() -> None:
     groups = {plan.group for plan in Suite().plans(tuple(string.ascii_lowercase))}
     key = WriteKey("create", "apply", "services", "x", "", 1)
     crash = next(crash_plans(Reference("SCENARIO", {}, {}, (key,), (), 1.0)))
@@ -80,11 +82,11 @@ def test_every_group_of_plans_is_explained():
     assert set(re.findall(r"^\| `(.+?)`", table, re.MULTILINE)) == groups | {crash.group}
 
 
-def test_every_fault_has_one_row():
+def test_every_fault_has_one_row() -> None:
     rows = re.findall(r"^\| (F\d\d) \| (.+?) \| (.+?) \| (.+?) \|$", TEXT, re.MULTILINE)
     assert [row[0] for row in rows] == [f"F{number:02}" for number in range(1, 36)]
 
 
-def test_every_file_that_the_page_names_exists():
+def test_every_file_that_the_page_names_exists() -> None:
     for path in re.findall(r"`((?:chaos|tests)/[\w/.]+)`", TEXT):
         assert (ROOT / path).exists(), path
