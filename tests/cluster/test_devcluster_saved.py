@@ -90,7 +90,7 @@ def test_a_new_cluster_has_ports_and_a_token_of_its_own(saved: Saved, restored: 
 def test_a_new_cluster_publishes_an_authority_of_its_own(saved: Saved, restored: Cluster) -> None:
     def published() -> str:
         path = f"{config_maps('kept')}/kube-root-ca.crt"
-        return restored.api.json("GET", path)["data"]["ca.crt"]
+        return str(restored.api.json("GET", path)["data"]["ca.crt"])
 
     eventually(lambda: published() == restored.ca_file.read_text())
     assert published() != saved.authority

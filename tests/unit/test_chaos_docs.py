@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import string
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -12,7 +12,7 @@ import pytest
 from chaos.crash_points import crash_plans
 from chaos.evidence import Reference, WriteKey
 from chaos.suite import Suite
-from scripts.tables import TABLES, first_paragraph, outdated, written
+from scripts.tables import TABLES, Table, first_paragraph, outdated, written
 
 ROOT = Path(__file__).parents[2]
 TEXT = (ROOT / "docs" / "chaos.md").read_text("utf-8")
@@ -54,7 +54,7 @@ After.
 
 @pytest.mark.parametrize("tables", [{}, {"sounds": colours}, {"colours": colours, "more": colours}])
 def test_a_block_without_a_table_is_an_error(
-    tables: dict[str, Callable[[], Iterator[str]]],
+    tables: dict[str, Table],
 ) -> None:
     with pytest.raises(ValueError, match="blocks"):
         written(PAGE, tables)
