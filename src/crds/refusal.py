@@ -11,6 +11,8 @@ from collections.abc import Sequence
 from decimal import Decimal
 from typing import Any, NamedTuple
 
+from objects.numbers import shortest
+
 
 class Refusal(NamedTuple):
     """One reason why the API server refuses an object.
@@ -97,7 +99,7 @@ def plain(value: Any) -> str:
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, float):
-        return _float(value)
+        return shortest(value)
     if isinstance(value, list):
         return f"[{' '.join(plain(item) for item in value)}]"
     if isinstance(value, dict):
@@ -124,12 +126,12 @@ def _as_json(value: Any) -> Any:
         return [_as_json(item) for item in value]
     if isinstance(value, dict):
         return {key: _as_json(inner) for key, inner in value.items()}
-    if isinstance(value, float) and abs(value) < _JSON_WHOLE and value == int(value):
-        return int(Decimal(repr(value)))
-    return value
+    whole = isinstance(value, float) and value.is_integer() and abs(value) < _EXPONENT_FROM
+    return int(Decimal(repr(value))) if whole else value
 
 
-_JSON_WHOLE = 1e21
+_EXPONENT_FROM = 1e21
+
 
 _ESCAPES = {
     '"': '\\"',
@@ -151,20 +153,3 @@ def _printable(char: str) -> str:
     if code < 0x80:
         return f"\\x{code:02x}"
     return f"\\u{code:04x}" if code < 0x10000 else f"\\U{code:08x}"
-
-
-_EXPONENTS_LEFT_OUT = range(-4, 6)
-
-
-def _float(value: float) -> str:
-    """Shortest digits that read back the same; with an exponent from 1e+06 on and below 1e-04."""
-    _, digits, scale = Decimal(repr(value)).normalize().as_tuple()
-    if not isinstance(scale, int):  # infinite, or not a number: JSON knows neither
-        return str(value)
-    exponent = len(digits) - 1 + scale
-    if value and exponent not in _EXPONENTS_LEFT_OUT:
-        text = "".join(map(str, digits))
-        mantissa = text[0] + (f".{text[1:]}" if len(text) > 1 else "")
-        sign = "-" if value < 0 else ""
-        return f"{sign}{mantissa}e{exponent:+03d}"
-    return format(Decimal(repr(value)).normalize(), "f")
