@@ -19,12 +19,12 @@ Draw = Any
 
 QUANTITIES = [
     "100m", "1", "1.5", "128Mi", "1Gi", ".5", "5.", "1e3", "1E3", "1E", "2k", "0", "-1", "-1Mi",
-    "+1", "1e-10", "k", "-", ".", "", "1 Gi", "1gi", "1e", "1e99", "１", "1Mi ", "0.5", "lots",
+    "+1", "1e-10", "k", "-", ".", "", "1 Gi", "1gi", "1e", "1e99", "\uff11", "1Mi ", "0.5", "lots",
 ]  # fmt: skip
 TEXTS = [
     "", "a", "A", "/a", "/a b", "a b", "a\n", "\na", "a\vb", "a\u00a0b", "\u2028", "é", "😀", "1",
-    "١", "true", "-a", "a-", "a.b", "a..b", "a/b", "a_b", "gati.dev/x", "app.kubernetes.io/name",
-    "gati-tmp", "Equal", "Exists", "NoExecute", "Baseline", "\x7f", "a\"b", "a\\b", "<&>", "\0",
+    "\u0661", "true", "-a", "a-", "a.b", "a..b", "a/b", "a_b", "gati.dev/x", "app.kubernetes.io/name",
+    "gati-tmp", "Equal", "Exists", "NoExecute", "Baseline", "\x7f", 'a"b', "a\\b", "<&>", "\0",
 ]  # fmt: skip
 NUMBERS = [0, 1, -1, 5, 65535, 65536, 1000, 1001, 2**31 - 1, 2**31, 2**53 + 1, 2**63 - 1, -(2**63)]
 FRACTIONS = [0.5, 5.0, 1.0, -0.5, 1e30, 5.000000000001, 0.1, 1e12, 123456.75]
@@ -62,7 +62,9 @@ def _value(draw: Draw, schema: Schema) -> Any:
         items = [_value(draw, schema["items"]) for _ in range(draw(st.integers(0, most)))]
         return _with_names_of_their_own(items, schema)
     if "additionalProperties" in schema:
-        keys = draw(st.lists(st.sampled_from(["a", "B_1", "x.y/z", "LOG"]), max_size=3, unique=True))
+        keys = draw(
+            st.lists(st.sampled_from(["a", "B_1", "x.y/z", "LOG"]), max_size=3, unique=True)
+        )
         return {key: _value(draw, schema["additionalProperties"]) for key in keys}
     return _fields(draw, schema)
 
