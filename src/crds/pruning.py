@@ -37,6 +37,11 @@ def child_schema(schema: Schema, key: str) -> Schema | None:
     return found
 
 
+def _keeps_unknown(schema: Schema) -> bool:
+    preserves = schema.get("x-kubernetes-preserve-unknown-fields")
+    return bool(preserves) or schema.get("additionalProperties") is True
+
+
 def _pruned(value: Any, schema: Schema, *, root: bool) -> Any:
     if isinstance(value, list):
         return [_pruned(item, schema.get("items", {}), root=False) for item in value]
@@ -49,7 +54,7 @@ def _pruned(value: Any, schema: Schema, *, root: bool) -> Any:
             result[key] = inner
         elif below is not None:
             result[key] = _pruned(inner, below, root=False)
-        elif schema.get("x-kubernetes-preserve-unknown-fields"):
+        elif _keeps_unknown(schema):
             result[key] = inner
     return result
 
@@ -67,7 +72,7 @@ def _unknown(value: Any, schema: Schema, path: str, *, root: bool) -> Iterator[s
             continue
         if below is not None:
             yield from _unknown(inner, below, at, root=False)
-        elif not schema.get("x-kubernetes-preserve-unknown-fields"):
+        elif not _keeps_unknown(schema):
             yield at
 
 

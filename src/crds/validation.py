@@ -7,7 +7,8 @@ its order; ``tests/cluster/test_plan_agrees.py`` asks a real one about generated
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+import json
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -23,6 +24,9 @@ from crds.refusal import RULES_NOT_READ, Refusal, invalid, invalid_without_value
 from crds.values import duplicate_refusals, json_type, value_refusals
 
 Object = dict[str, Any]
+
+REQUEST_LIMIT = 3 * 1024 * 1024
+"""Bytes of one object that the API server reads."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +47,9 @@ def created(obj: Object, definition: Mapping[str, Any]) -> Judgement:
 
     ``obj`` is JSON: its integers are those that 64 bits hold, a float stands for any other number.
     """
+    if len(compact_json(obj)) > REQUEST_LIMIT:
+        too_large = f"Request entity too large: limit is {REQUEST_LIMIT}"
+        return Judgement(obj, (Refusal("", too_large),))
     spec = definition["spec"]
     kind = spec["names"]["kind"]
     version = _served(obj, spec)
@@ -58,14 +65,39 @@ def created(obj: Object, definition: Mapping[str, Any]) -> Judgement:
     subresources = version.get("subresources", {})
     if "status" in subresources:
         result.pop("status", None)
-    refusals = [*metadata_refusals(result["metadata"]), *value_refusals(result, schema)]
-    refusals += _scale_refusals(result, subresources.get("scale"))
-    refusals += duplicate_refusals(result, schema)
-    if any(refusal.blocking for refusal in refusals):
-        refusals.append(Refusal("", RULES_NOT_READ))
+    found = [*metadata_refusals(result["metadata"])]
+    found += fit_refusals(result, schema, subresources.get("scale"))
+    return Judgement(result, with_rules(found, result, schema), tuple(unknown))
+
+
+def compact_json(obj: Object) -> bytes:
+    """An object as it is sent, in UTF-8 and without spaces."""
+    text = json.dumps(obj, ensure_ascii=False, separators=(",", ":"))
+    return text.encode("utf-8", "surrogatepass")
+
+
+def fit_refusals(
+    obj: Object, schema: Schema, scale: Mapping[str, str] | None = None
+) -> list[Refusal]:
+    """All that a schema has against a whole object, but for its rules.
+
+    ``scale`` is the subresource of that name in the CustomResourceDefinition.
+    """
+    found = [*value_refusals(obj, schema), *_scale_refusals(obj, scale)]
+    return [*found, *duplicate_refusals(obj, schema)]
+
+
+def with_rules(found: Iterable[Refusal], obj: Object, schema: Schema) -> tuple[Refusal, ...]:
+    """What was found, and the rules that the object breaks; each refusal once.
+
+    The rules are read only where nothing that was found is blocking.
+    """
+    found = list(found)
+    if any(refusal.blocking for refusal in found):
+        found.append(Refusal("", RULES_NOT_READ))
     else:
-        refusals += rule_refusals(result, schema)
-    return Judgement(result, tuple(dict.fromkeys(refusals)), tuple(unknown))
+        found += rule_refusals(obj, schema)
+    return tuple(dict.fromkeys(found))
 
 
 def _served(obj: Object, spec: Mapping[str, Any]) -> Mapping[str, Any] | None:

@@ -30,7 +30,7 @@ from cluster import existing
 from cluster.existing import ExistingCluster
 from crds.documents import crd_documents
 from crds.schema import fields
-from crds.validation import created
+from crds.validation import REQUEST_LIMIT, compact_json, created
 from devcluster import Cluster
 from devcluster.api import Api
 from gati.resources import API
@@ -79,7 +79,7 @@ class Server:
         path = f"/apis/{obj['apiVersion']}/namespaces/default/{plural}"
         path += f"/{obj['metadata']['name']}" if method == "PATCH" else ""
         headers = {"Authorization": f"Bearer {self._token}", "Content-Type": content_type}
-        body = json.dumps(obj).encode()
+        body = compact_json(obj)
         self._connection.request(method, f"{path}?dryRun=All&{query}", body, headers)
         response = self._connection.getresponse()
         answer = json.loads(response.read())
@@ -187,6 +187,15 @@ def test_generated_objects_are_judged_alike(server: Server) -> None:
     # The property is worth something only where both answers come, for each kind.
     assert len(seen) == 2 * len(DEFINITIONS)
     assert min(seen.values()) >= 5
+
+
+def test_the_largest_request_is_read_by_both(server: Server) -> None:
+    room = REQUEST_LIMIT - len(compact_json(handler(args=[""])))
+    for size, too_large in ((room, False), (room + 1, True)):
+        obj = handler(args=["é" * (size // 2) + "a" * (size % 2)])
+        answer = server.create(obj)
+        assert of_plan(obj) == answer
+        assert any("too large" in message for _, message in answer.refusals) == too_large
 
 
 def nullable_fields(kind: str) -> Iterator[list[str]]:

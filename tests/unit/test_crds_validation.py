@@ -15,9 +15,10 @@ from hypothesis import strategies as st
 from crds import cel, re2
 from crds.cel_quantity import Quantity, is_quantity
 from crds.documents import crd_documents
+from crds.pruning import stored, unknown_fields
 from crds.refusal import RULES_NOT_READ, json_text, plain, quoted
 from crds.schema import fields
-from crds.validation import created
+from crds.validation import REQUEST_LIMIT, compact_json, created
 from crds.values import value_refusals
 from gati.resources import API
 from objects_from_schema import edited, whole
@@ -285,3 +286,17 @@ def test_values_are_written_as_go_writes_them():
     ]
     assert plain([None, True, {"b": 1, "a": "x"}]) == "[<nil> true map[a:x b:1]]"
     assert json_text({"b": 1.0, "a": "<é&"}) == r'{"a":"\u003cé\u0026","b":1}'
+
+
+@pytest.mark.parametrize("extra", [0, 1])
+def test_a_request_above_the_limit_is_too_large(extra):
+    size = REQUEST_LIMIT - len(compact_json(handler(args=[""]))) + extra
+    found = refusals(handler(args=["é" * (size // 2) + "a" * (size % 2)]))
+    too_large = "Request entity too large: limit is 3145728"
+    assert (found == [too_large]) is bool(extra)
+
+
+def test_a_map_of_any_values_keeps_its_keys():
+    schema = {"type": "object", "properties": {"a": {}}, "additionalProperties": True}
+    assert stored({"a": 1, "b": {"c": 2}}, schema) == {"a": 1, "b": {"c": 2}}
+    assert unknown_fields({"b": 1}, schema) == []
