@@ -13,7 +13,7 @@ know (admission chains, most of validation, the thousand other kinds) it does no
     shapes.py      which lists have keys, which maps are atomic
     rules.py       what is refused
     defaults.py    what the server fills in, drops and spells differently
-    structural.py  the same for custom resources, by their schema
+    structural.py  what the schema of a custom resource refuses
 """
 
 from memoryserver.api import MemoryApi

@@ -10,10 +10,12 @@ from typing import Any
 from contract.model import Kind, Object
 from memoryserver import rules
 from memoryserver.apply import Manager, Owned
+from memoryserver.defaults import normalised
 from memoryserver.journal import Journal
 from memoryserver.patches import clone
 from memoryserver.selectors import Matcher, field_matcher, label_matcher
 from memoryserver.shapes import Shape, shape_of
+from memoryserver.structural import check_schema
 from reconciler.client.api import Listing
 
 Webhook = Callable[[Kind, Object], Object]
@@ -69,6 +71,7 @@ class Storage:
         self._objects: dict[str, dict[tuple[str, str], Stored]] = {}
         self._kinds: dict[str, Kind] = {}
         self._schemas: dict[tuple[str, str], dict[str, Any]] = {}
+        self._scales: dict[tuple[str, str], dict[str, str] | None] = {}
         self._without_status = set(_NO_STATUS)
         self._unserved: set[str] = set()
         self._count = 0
@@ -86,6 +89,8 @@ class Storage:
             self._schemas[resource, version["name"]] = schema
             if "status" not in version.get("subresources", {}):
                 self._without_status.add(resource)
+            scale = version.get("subresources", {}).get("scale")
+            self._scales[resource, version["name"]] = scale
         self._unserved.discard(resource)
 
     def unserve(self, kind: Kind) -> None:
@@ -176,6 +181,17 @@ class Storage:
 
     def _schema(self, kind: Kind) -> dict[str, Any] | None:
         return self._schemas.get((kind.resource, kind.version))
+
+    def _scale(self, kind: Kind) -> dict[str, str] | None:
+        return self._scales.get((kind.resource, kind.version))
+
+    def _checked(self, kind: Kind, old: Object | None, new: Object) -> Object:
+        """As it would be stored; 422 where the schema of a custom resource refuses that."""
+        schema = self._schema(kind)
+        new = normalised(kind, new, schema)
+        if schema:
+            check_schema(kind, old, new, schema, self._scale(kind))
+        return new
 
     def _shape(self, kind: Kind) -> Shape:
         return shape_of(kind, self._schema(kind))
