@@ -108,7 +108,7 @@ async def test_an_update_is_refused_for_the_same_changes(client: Client, namespa
     crd = await client.apply(CRD, definition(strict=False), manager="tester")
     try:
         async with asyncio.timeout(30):
-            while not await client.served(GADGET):
+            while not (await client.discover()).serves(GADGET):
                 await asyncio.sleep(0.1)
         for number in range(-1, len(UPDATES)):
             for api in (client, memory):
