@@ -19,7 +19,7 @@ from typing import Any, TypeVar
 import msgspec
 import structlog
 
-from contract.metadata import controller_of, key_parts, newer
+from contract.metadata import controller_of, key_parts, known_newer, newer
 from contract.model import Kind, Need, Object, Watch
 from reconciler.client.api import WatchEvent
 
@@ -203,12 +203,13 @@ class Store:
             for key, new in listed.items()
             if new.uid not in self._removed or _dying(new.decoded())
         }
+        # Where versions cannot be compared, an object that is not listed is gone.
         changes = [
             self._stored(key, None)
             for key, held in list(self._objects.items())
             if key not in listed
             and self._scope(key[0]) == scope
-            and (reset or not _ahead(held.version, version))
+            and (reset or not known_newer(held.version, version))
         ]
         for key, new in listed.items():
             if reset or self._later(new.version, key):
@@ -249,7 +250,7 @@ class Store:
         """Forget this object, unless its name is another's by now or we hold a later version."""
         key = key_parts(obj)
         held = self._objects.get(key)
-        if held and held.uid == _uid(obj) and not _ahead(held.version, _version(obj)):
+        if held and held.uid == _uid(obj) and not known_newer(held.version, _version(obj)):
             self._announce(*self._stored(key, None))
 
     def _take(self, obj: Object) -> None:
@@ -342,11 +343,6 @@ def _dying(obj: Object) -> bool:
 
 def _version(obj: Object) -> str:
     return str(obj["metadata"].get("resourceVersion", ""))
-
-
-def _ahead(version: str, other: str) -> bool:
-    """Is it known to be later? False where versions cannot be compared: gone means gone."""
-    return version.isdigit() and other.isdigit() and int(version) > int(other)
 
 
 def _same(old: Object | None, new: Object | None) -> bool:

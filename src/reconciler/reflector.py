@@ -20,7 +20,7 @@ from enum import StrEnum
 
 import structlog
 
-from contract.metadata import key_parts
+from contract.metadata import key_parts, known_newer
 from reconciler.cache import Held, NamespacedName, Store
 from reconciler.client.api import RETRY_AFTER_LIMIT, Api, ApiError, Unreachable, WatchEvent
 
@@ -199,10 +199,10 @@ class Reflector:
 
     async def _take_over(self, present: dict[NamespacedName, Held], version: str) -> None:
         """A list from before what we saw means a restored backup, if a second one says the same."""
-        back = _older(version, self.resource_version)
+        back = known_newer(self.resource_version, version)
         if back:
             present, version = await self._list()
-            back = _older(version, self.resource_version)
+            back = known_newer(self.resource_version, version)
         if back:
             log.warning("the API server went back in time", watch=str(self))
         self.store.replace(present, version, self.namespace, reset=back)
@@ -309,7 +309,3 @@ class Reflector:
 
 def _now() -> float:
     return asyncio.get_running_loop().time()
-
-
-def _older(left: str, right: str) -> bool:
-    return left.isdigit() and right.isdigit() and int(left) < int(right)
