@@ -209,9 +209,8 @@ class MemoryApi(Switches, Api):
         frames = self._frames(kind, namespace, labels, fields, resource_version, initial_events)
         async with aclosing(frames) as events:
             async for event in events:
-                if names_only:
-                    event = event._replace(object=wire.names_only(kind, event.object))
-                yield event
+                obj = wire.names_only(kind, event.object) if names_only else event.object
+                yield event._replace(object=obj)
 
     async def _frames(
         self,
