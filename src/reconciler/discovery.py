@@ -20,6 +20,7 @@ from collections.abc import Callable
 import structlog
 
 from contract.model import Kind
+from reconciler.backoff import backoff
 from reconciler.client.api import RETRY_AFTER_LIMIT, Api, ApiError, Discovery, Unreachable
 
 AFTER_A_CHANGE = (1.0, 4.0, 15.0)
@@ -100,7 +101,7 @@ class Discovered:
     def _failed(self, error: ApiError | Unreachable) -> float:
         if not self._failures:
             log.info("discovery failed; what was known stays", reason=str(error))
-        delay = min(2.0 ** min(self._failures, 32), BACKOFF_LIMIT) * self._random.uniform(0.5, 1.0)
+        delay = backoff(1.0, BACKOFF_LIMIT, self._failures, self._random)
         self._failures += 1
         asked = error.retry_after if isinstance(error, ApiError) else None
         return max(delay, min(asked or 0.0, RETRY_AFTER_LIMIT))
