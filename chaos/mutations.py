@@ -325,8 +325,8 @@ MUTATIONS: tuple[Mutation, ...] = (
         (
             Edit(
                 "reconciler/queue.py",
-                "delay: float = min(self._base * 2 ** min(failures, 32), self._limit)",
-                "delay: float = 0.001",
+                "backoff(self._base, self._limit, failures, self._random)",
+                "0.001 * self._random.uniform(0.5, 1.0)",
             ),
         ),
         _plan(

@@ -22,7 +22,7 @@ know (admission chains, most of validation, the thousand other kinds) it does no
     pod_defaults.py  the same for pods and their templates
     quantities.py  the one spelling of a quantity
     assigned.py    what the server assigns: addresses, ports, the first status
-    structural.py  defaults and pruning of custom resources, by their schema
+    structural.py  what the schema of a custom resource refuses
 """
 
 from memoryserver.api import MemoryApi

@@ -19,6 +19,7 @@ from memoryserver.faults import Call, CrashPoint, Faults, Write
 from memoryserver.server import Server
 from memoryserver.switches import Switches
 from memoryserver.watch import bookmark, follow
+from reconciler.client import wire
 from reconciler.client.api import Api, Discovery, Listing, Unreachable, WatchEvent
 
 T = TypeVar("T")
@@ -118,7 +119,7 @@ class MemoryApi(Switches, Api):
 
         found = await self._read(kind, call, answer)
         if names_only:
-            found = found._replace(items=[_names(kind, item) for item in found.items])
+            found = found._replace(items=[wire.names_only(kind, item) for item in found.items])
         return found
 
     async def apply(
@@ -208,7 +209,8 @@ class MemoryApi(Switches, Api):
         frames = self._frames(kind, namespace, labels, fields, resource_version, initial_events)
         async with aclosing(frames) as events:
             async for event in events:
-                yield (event._replace(object=_names(kind, event.object)) if names_only else event)
+                obj = wire.names_only(kind, event.object) if names_only else event.object
+                yield event._replace(object=obj)
 
     async def _frames(
         self,
@@ -320,11 +322,3 @@ def _call(
     metadata = body.get("metadata") or {}
     namespace = metadata.get("namespace", "")
     return Call(verb, kind.kind, namespace, metadata.get("name", ""), subresource, dry_run)
-
-
-def _names(kind: Kind, obj: Object) -> Object:
-    return {
-        "apiVersion": kind.api_version,
-        "kind": kind.kind,
-        "metadata": obj["metadata"],
-    }

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 from contract.model import Kind, Object
+from crds.pruning import stored
 from memoryserver.pod_defaults import (
     pod,
     set_defaults,
@@ -21,14 +22,14 @@ from memoryserver.pod_defaults import (
 )
 from memoryserver.quantities import quantity
 from memoryserver.shapes import is_built_in
-from memoryserver.structural import stored
 
 
 def normalised(kind: Kind, obj: Object, schema: dict[str, Any] | None = None) -> Object:
     """``obj`` as the server stores it; the input is not changed."""
     if not is_built_in(kind):
-        pruned = stored(obj, schema, root=True) if schema else obj
-        return dict(_without_nulls(pruned))
+        if not schema:
+            return dict(_without_nulls(obj))
+        return {**stored(obj, schema, root=True), "metadata": _without_nulls(obj["metadata"])}
     result: Object = _without_empties(obj, "", kind.kind)
     for fill in _FILLERS.get(kind.kind, ()):
         fill(result)

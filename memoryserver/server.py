@@ -22,7 +22,6 @@ from memoryserver.apply import (
     update,
 )
 from memoryserver.assigned import allocated, initial_status
-from memoryserver.defaults import normalised
 from memoryserver.deletion import is_kept, marked_for_deletion
 from memoryserver.patches import clone, json_patch, merge_patch
 from memoryserver.shapes import is_built_in
@@ -62,7 +61,7 @@ class Server(Storage):
             body.pop("status", None)
         rules.check_metadata(kind, body)
         who = Manager(manager, "Update")
-        body = normalised(kind, body, self._schema(kind))
+        body = self._checked(kind, None, body)
         fields = update({}, body, {}, who, self._shape(kind))
         return self._commit(kind, None, body, fields, "", dry_run=dry_run)
 
@@ -220,7 +219,7 @@ class Server(Storage):
         bare = {**old, "metadata": {**old["metadata"]}}
         bare["metadata"].pop("managedFields", None)
         rules.check_metadata(kind, body)
-        body = normalised(kind, body, self._schema(kind))
+        body = self._checked(kind, old, body)
         fields = update(bare, body, live.owners, who, self._shape(kind))
         replicas = ("spec", "replicas")
         if subresource == "scale" and not any(replicas in o.fields for o in live.owners.values()):
@@ -254,7 +253,7 @@ class Server(Storage):
             new.get("spec", {}).get(name) == [] for name in ("ingress", "egress")
         )
         new = allocated(kind, new, old, self._count)
-        new = normalised(kind, new, self._schema(kind))
+        new = self._checked(kind, old, new)
         rules.check_metadata(kind, new)
         rules.check_spec(kind, new)
         if old is not None:

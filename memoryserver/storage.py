@@ -11,11 +11,13 @@ from typing import Any
 from contract.model import Kind, Object
 from memoryserver import rules
 from memoryserver.apply import Manager, Owned, owners_of
+from memoryserver.defaults import normalised
 from memoryserver.journal import Entry, Journal
 from memoryserver.patches import clone
 from memoryserver.selectors import Matcher, field_matcher, label_matcher
 from memoryserver.served import BUILT_IN
 from memoryserver.shapes import Shape, shape_of
+from memoryserver.structural import check_schema
 from reconciler.client.api import Discovery, Listing
 
 Webhook = Callable[[Kind, Object], Object]
@@ -82,6 +84,7 @@ class Storage:
         self._used: set[Kind] = set()
         self._defined: set[Kind] = set()
         self._schemas: dict[tuple[str, str], dict[str, Any]] = {}
+        self._scales: dict[tuple[str, str], dict[str, str] | None] = {}
         self._without_status = set(_NO_STATUS)
         self._unserved: set[str] = set()
         self._count = 0
@@ -102,6 +105,8 @@ class Storage:
             self._schemas[resource, name] = schema
             if "status" not in version.get("subresources", {}):
                 self._without_status.add(resource)
+            scale = version.get("subresources", {}).get("scale")
+            self._scales[resource, name] = scale
             if version.get("served", True):
                 kind = Kind(spec["group"], name, names["kind"], names["plural"], namespaced)
                 self._defined.add(kind)
@@ -203,6 +208,17 @@ class Storage:
 
     def _schema(self, kind: Kind) -> dict[str, Any] | None:
         return self._schemas.get((kind.resource, kind.version))
+
+    def _scale(self, kind: Kind) -> dict[str, str] | None:
+        return self._scales.get((kind.resource, kind.version))
+
+    def _checked(self, kind: Kind, old: Object | None, new: Object) -> Object:
+        """As it would be stored; 422 where the schema of a custom resource refuses that."""
+        schema = self._schema(kind)
+        new = normalised(kind, new, schema)
+        if schema:
+            check_schema(kind, old, new, schema, self._scale(kind))
+        return new
 
     def _shape(self, kind: Kind) -> Shape:
         return shape_of(kind, self._schema(kind))

@@ -1,13 +1,19 @@
-"""What a CustomResourceDefinition's structural schema does to an object. Pure.
+"""What a CustomResourceDefinition's structural schema refuses. Pure.
 
-Pruning and defaults on every write; a server-side apply is stricter, and refuses what the schema
-does not declare. Validation beyond types is left to real API servers.
+``crds.validation`` says what the schema has against an object, in the API server's words. A
+server-side apply is stricter still: it refuses what the schema does not declare.
 https://kubernetes.io/docs/tasks/extend-kubernetes/custom-resources/custom-resource-definitions/
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
+
+from contract.model import Kind, Object
+from crds.refusal import Refusal
+from crds.validation import fit_refusals, rule_refusals, with_rules
+from reconciler.client.api import ApiError
 
 _TYPES: dict[str, tuple[type, ...]] = {
     "string": (str,),
@@ -18,32 +24,94 @@ _TYPES: dict[str, tuple[type, ...]] = {
     "array": (list,),
 }
 
+_WRONG_TYPE = "in body must be of type"
 
-def stored(value: Any, schema: dict[str, Any], *, root: bool = False) -> Any:
-    """A custom resource with its schema's defaults, without the fields the schema does not know."""
-    if isinstance(value, list):
-        return [stored(child, schema.get("items", {})) for child in value]
-    if not isinstance(value, dict):
-        return value
-    properties: dict[str, Any] = schema.get("properties", {})
-    more = schema.get("additionalProperties")
-    keep = root or schema.get("x-kubernetes-preserve-unknown-fields") or more is True
-    result = {}
-    for name, child in value.items():
-        if root and name in {"apiVersion", "kind", "metadata"}:
-            result[name] = child
-        elif name in properties:
-            inner = properties[name]
-            if child is not None or inner.get("nullable"):
-                result[name] = stored(child, inner)
-        elif isinstance(more, dict):
-            result[name] = stored(child, more)
-        elif keep or not properties:
-            result[name] = child
-    for name, inner in properties.items():
-        if name not in result and "default" in inner:
-            result[name] = stored(inner["default"], inner)
-    return result
+_REASONS = {
+    "Required value": "FieldValueRequired",
+    "Unsupported value": "FieldValueNotSupported",
+    "Too long": "FieldValueTooLong",
+    "Too many": "FieldValueTooMany",
+    "Duplicate value": "FieldValueDuplicate",
+}
+"""The reason of a cause by the head of its message; any other is FieldValueInvalid or, where the
+type does not fit, FieldValueTypeInvalid."""
+
+
+def check_schema(
+    kind: Kind,
+    old: Object | None,
+    new: Object,
+    schema: dict[str, Any],
+    scale: dict[str, str] | None = None,
+) -> None:
+    """Raise 422 for what the schema has against a custom resource.
+
+    ``scale`` is the subresource of that name in the CustomResourceDefinition. An update is not
+    refused for a value that it leaves as it is; items of a list are compared by their index. Where
+    such a value has the wrong type, no rule is read.
+    """
+    misfits = fit_refusals(new, schema, scale)
+    if not misfits and not with_rules((), new, schema):
+        return
+    old_misfits = fit_refusals(old, schema, scale) if old else []
+    found = _changed(misfits, old_misfits, old, new)
+    if any(each.blocking for each in found) or not _is_mistyped(misfits):
+        found = list(with_rules(found, new, schema))
+    if old and found and not _is_mistyped(old_misfits):
+        found = _changed(found, rule_refusals(old, schema), old, new)
+    if not found:
+        return
+    causes = [
+        {"reason": _reason(each), "message": each.message, "field": each.path or "<nil>"}
+        for each in found
+    ]
+    listed = ", ".join(f"{cause['field']}: {cause['message']}" for cause in causes)
+    what = f"[{listed}]" if len(found) > 1 else listed
+    group, name = kind.resource.partition(".")[2], new["metadata"]["name"]
+    message = f'{kind.kind}.{group} "{name}" is invalid: {what}'
+    raise ApiError(422, "Invalid", message, causes=causes)
+
+
+def _reason(refusal: Refusal) -> str:
+    head = refusal.message.partition(":")[0]
+    if refusal.path and _WRONG_TYPE in refusal.message:
+        return "FieldValueTypeInvalid"
+    return _REASONS.get(head, "FieldValueInvalid")
+
+
+def _is_mistyped(misfits: Iterable[Refusal]) -> bool:
+    return any(_WRONG_TYPE in each.message for each in misfits)
+
+
+def _changed(
+    found: list[Refusal], known: Iterable[Refusal], old: Object | None, new: Object
+) -> list[Refusal]:
+    """What an update is refused for: not what was known of a value that it leaves as it was."""
+    if not found or old is None:
+        return found
+    known, before, after = set(known), _places(old), _places(new)
+    return [each for each in found if each not in known or not _is_left(each, before, after)]
+
+
+def _is_left(refusal: Refusal, before: dict[str, Any], after: dict[str, Any]) -> bool:
+    """Is the refused value the same before and after?
+
+    A refusal without a path names its place in its words. A field that is missing is the fault of
+    the object around it: that object must be the same.
+    """
+    path = refusal.path.replace("[", ".").replace("]", "")
+    if refusal.message.startswith("Required value"):
+        path = path.rpartition(".")[0]
+    return not path or (path in before and path in after and before[path] == after[path])
+
+
+def _places(value: Any, path: str = "") -> dict[str, Any]:
+    """Every value within a value, by its path: ``spec.env.0.name``."""
+    found = {path: value}
+    items = dict(enumerate(value)) if isinstance(value, list) else value
+    for key, inner in items.items() if isinstance(items, dict) else ():
+        found |= _places(inner, f"{path}.{key}" if path else str(key))
+    return found
 
 
 def undeclared(value: Any, schema: dict[str, Any], path: str = "") -> str:

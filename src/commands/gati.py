@@ -242,10 +242,11 @@ def _imagine(found: Sequence[Document], output: str) -> int:
     for document in found:
         for warning in document.warnings:
             click.echo(f"warning: {document.title}: {warning}", err=True)
-        if document.controller is None:
+        failed |= _tell_refusals(document)
+        if document.controller is None or document.refusals:
             continue
         plan = preview.imagine(
-            document.object, document.controller, [each.object for each in found]
+            document.stored, document.controller, [each.object for each in found]
         )
         bodies += [preview.printable(child) for child in plan.children or ()]
         failed |= _tell_trouble(document, plan.status or {})
@@ -259,7 +260,8 @@ async def _diff(cluster: kubeconfig.Cluster, found: Sequence[Document]) -> int:
     differs = failed = False
     async with Client(cluster, user_agent=f"{NAME}-plan/{VERSION}") as client:
         for document in found:
-            if document.controller is None:
+            if document.controller is None or not document.has_name:
+                failed |= _tell_refusals(document)
                 continue
             for warning in document.warnings:
                 click.echo(f"warning: {document.title}: {warning}", err=True)
@@ -278,6 +280,13 @@ async def _diff(cluster: kubeconfig.Cluster, found: Sequence[Document]) -> int:
                 click.echo(f"# {change.action} {change.kind} {change.namespace}/{change.name}")
                 click.echo(change.text, nl=False)
     return 2 if failed else int(differs)
+
+
+def _tell_refusals(document: Document) -> bool:
+    """Say why an API server would not take an object; True if so."""
+    for refusal in document.refusals:
+        click.echo(f"error: {document.title}: {refusal}", err=True)
+    return bool(document.refusals)
 
 
 def _tell_trouble(document: Document, status: dict[str, Any]) -> bool:

@@ -33,8 +33,26 @@ _JSON_TYPES = {str: "string", int: "integer", bool: "boolean"}
 def structural_schema(kind: type[Part]) -> Schema:
     """The schema of a whole object of this kind."""
     schema = part_schema(kind)
+    _let_null_be_absent(schema["properties"]["spec"])
     schema["properties"] = {**_ROOT, **schema["properties"]}
     return schema
+
+
+def _let_null_be_absent(schema: Schema) -> None:
+    """An optional field below may be null: in an object of Kubernetes' own that says nothing.
+
+    Without this a server-side apply with an empty field (``env:``) is refused, while a create is
+    taken. A field with a default needs no leave: its null becomes the default. An enumeration
+    cannot have it: the API server takes a null for a word that is not in it.
+    """
+    required = schema.get("required", ())
+    for name, value in schema.get("properties", {}).items():
+        if name not in required and "default" not in value and "enum" not in value:
+            value["nullable"] = True
+        _let_null_be_absent(value)
+    for inner in ("items", "additionalProperties"):
+        if inner in schema:
+            _let_null_be_absent(schema[inner])
 
 
 def part_schema(part: type[Part]) -> Schema:

@@ -216,6 +216,7 @@ class Store:
             for key, new in listed.items()
             if new.uid not in self._removed or _dying(new.decoded())
         }
+        # Where versions cannot be compared, an object that is not listed is gone.
         changes = [
             self._stored(key, None)
             for key, held in list(self._objects.items())

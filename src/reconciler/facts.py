@@ -26,6 +26,7 @@ import structlog
 from contract.facts import Ask, Fact, Refused, Source, Unavailable
 from contract.metadata import digest
 from contract.status import MESSAGE_LIMIT
+from reconciler.backoff import backoff
 
 PAUSE_FIRST = 1.0
 """Seconds before a question is put to its source again; doubled with each failure."""
@@ -227,8 +228,7 @@ class Facts:
             self._changed(ask)
 
     def _pause(self, failures: int) -> float:
-        pause: float = min(PAUSE_FIRST * 2.0 ** min(failures, 32), PAUSE_LIMIT)
-        return pause * self._random.uniform(0.5, 1.0)
+        return backoff(PAUSE_FIRST, PAUSE_LIMIT, failures, self._random)
 
     def _report_bug(self, source: Source, ask: Ask, error: BaseException) -> None:
         """Log each bug once: its type and place. Its text and variables may be the answer."""

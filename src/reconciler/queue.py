@@ -12,6 +12,8 @@ import random
 from collections import OrderedDict, deque
 from typing import Generic, TypeVar
 
+from reconciler.backoff import backoff
+
 K = TypeVar("K")
 
 
@@ -98,8 +100,7 @@ class WorkQueue(Generic[K]):
         failures = self._failures.get(key, 0)
         self._failures[key] = failures + 1
         self._failing_since.setdefault(key, asyncio.get_running_loop().time())
-        delay: float = min(self._base * 2 ** min(failures, 32), self._limit)
-        delay = max(delay * self._random.uniform(0.5, 1.0), at_least)
+        delay = max(backoff(self._base, self._limit, failures, self._random), at_least)
         if at_least > 0:
             self._not_before[key] = asyncio.get_running_loop().time() + at_least
             self._dirty.discard(key)  # the timer brings what was added while it was worked on
