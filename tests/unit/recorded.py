@@ -17,14 +17,14 @@ from typing import Any
 import jsonschema
 import yaml
 
-from contract import ownership
+from contract.demands import Seen
 from contract.metadata import digest
-from contract.model import Child, Object, Seen
+from contract.model import Object
+from contract.plan import Child
 from crds.schema import fields, structural_schema
 from gati.handler.controller import HandlerController
-from gati.kinds import GROUP
 from gati.types import GatiHandler
-from unit.gati_objects import IMAGE, NOW
+from unit.gati_objects import IMAGE, NOW, key, planned, stamped
 
 GOLDEN = Path(__file__).parent / "golden" / "versions.json"
 EXAMPLES = Path(__file__).parents[2] / "examples"
@@ -48,13 +48,13 @@ def made_of(spec: Object) -> dict[str, Any] | None:
     """Version and children of a spec, new and over a live Deployment; None where it is invalid."""
     parent = parent_of(spec)
     controller = HandlerController(default_image=IMAGE)
-    children = controller.plan(parent, Seen(), NOW).children
+    children = planned(controller, parent, Seen("shop"), NOW).children
     if children is None:
         return None
     deployment = next(child for child in children if child.kind.kind == "Deployment").body
     live = {**deployment, "spec": {**deployment["spec"], "replicas": 2}}
-    seen = Seen(children={("Deployment", "handler-users"): live})
-    later = controller.plan(parent, seen, NOW).children or ()
+    seen = Seen("shop", children={key("Deployment", "handler-users"): live})
+    later = planned(controller, parent, seen, NOW).children or ()
     return {
         "version": deployment["metadata"]["annotations"]["gati.dev/version"],
         "children": {child.kind.kind: _digest(child, parent) for child in children},
@@ -90,7 +90,7 @@ def _paths(value: Any, path: str) -> Iterator[str]:
 
 
 def _digest(child: Child, parent: Object) -> str:
-    return digest(ownership.stamp(child, parent, GROUP), 12)
+    return digest(stamped(parent, child), 12)
 
 
 # --- specs ---
