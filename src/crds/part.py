@@ -258,7 +258,7 @@ def _unique(by: tuple[str, ...]) -> Rule:
 
     return Rule(
         "",
-        "is there for the second time: each item must be another one",
+        "duplicates an earlier item: each one must be unique",
         lambda items: second(items) is None,
         lambda items: second(items) or "",
     )

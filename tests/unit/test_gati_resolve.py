@@ -130,9 +130,7 @@ STARTUPS = [
 
 
 @pytest.mark.parametrize(("others", "startup", "action", "period", "failures"), STARTUPS)
-def test_a_startup_probe_asks_as_readiness_does_unless_it_says_how(
-    others, startup, action, period, failures
-):
+def test_a_startup_probe_asks_as_readiness_does(others, startup, action, period, failures):
     found = spec_of(probes={**others, "startup": startup}).probes.startup
     assert [one for one in (found.http_get, found.tcp_socket, found.grpc) if one] == [action]
     assert (found.period_seconds, found.failure_threshold) == (period, failures)
@@ -236,7 +234,7 @@ REFUSED = [
     ({"config": {"A": 1}}, "spec.config[A]", "write it in quotes"),
     ({"env": [{"value": "1"}]}, "spec.env[0].name", "is missing"),
     ({"env": [{"name": "1A"}]}, "spec.env[0].name", "is not a valid name of an environment var"),
-    ({"env": [{"name": "A"}, {"name": "A"}]}, "spec.env[1].name", "second time"),
+    ({"env": [{"name": "A"}, {"name": "A"}]}, "spec.env[1].name", "duplicates an earlier item"),
     ({"env": [{"name": "A", "value": 1}]}, "spec.env[0].value", "in quotes"),
     (
         {"env": [{"name": "A", "value": "", "valueFrom": {"fieldRef": {"fieldPath": "a"}}}]},
@@ -252,7 +250,7 @@ REFUSED = [
     (
         {"volumes": [{"name": "a", "emptyDir": {}}, {"name": "a", "emptyDir": {}}]},
         "spec.volumes[1].name",
-        "second time",
+        "duplicates an earlier item",
     ),
     (
         {"volumes": [{"name": "a", "emptyDir": {"sizeLimit": "big"}}]},
@@ -279,7 +277,7 @@ REFUSED = [
     (
         {"volumes": [{"name": "a", "emptyDir": {}}], "volumeMounts": [MOUNT, MOUNT]},
         "spec.volumeMounts[1].mountPath",
-        "second time",
+        "duplicates an earlier item",
     ),
     (
         {"volumeMounts": [{"name": "a", "mountPath": "a:b"}]},
@@ -311,7 +309,7 @@ REFUSED = [
     (
         {"topologySpreadConstraints": [SPREAD, SPREAD]},
         "spec.topologySpreadConstraints[1]",
-        "second time",
+        "duplicates an earlier item",
     ),
     ({"imagePullPolicy": "Sometimes"}, "spec.imagePullPolicy", "IfNotPresent"),
     ({"imagePullSecrets": [{}]}, "spec.imagePullSecrets[0].name", "is missing"),

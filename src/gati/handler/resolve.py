@@ -167,20 +167,13 @@ def _probe(written: Probe, default: Probe) -> Probe:
 
 
 def _security(written: Security) -> Security:
-    """The profile's defaults; Baseline leaves the choice to the image."""
-    if written.profile == "Baseline":
-        return replace(written, read_only_root_filesystem=bool(written.read_only_root_filesystem))
-    return replace(
-        written,
-        run_as_user=_or(written.run_as_user, NON_ROOT),
-        run_as_group=_or(written.run_as_group, NON_ROOT),
-        fs_group=_or(written.fs_group, NON_ROOT),
-        read_only_root_filesystem=written.read_only_root_filesystem is not False,
-    )
-
-
-def _or(value: int | UnsetType, default: int) -> int:
-    return default if value is UNSET else value
+    """The profile's defaults; Baseline leaves uid and gids to the image."""
+    restricted = written.profile == "Restricted"
+    defaults: dict[str, int | bool] = {"read_only_root_filesystem": restricted}
+    if restricted:
+        defaults |= dict.fromkeys(("run_as_user", "run_as_group", "fs_group"), NON_ROOT)
+    absent = {name: each for name, each in defaults.items() if getattr(written, name) is UNSET}
+    return replace(written, **absent)
 
 
 def _check_keys(keys: Iterable[str], path: str) -> None:
