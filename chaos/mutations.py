@@ -297,7 +297,7 @@ MUTATIONS: tuple[Mutation, ...] = (
         "the status claims a generation that it did not see",
         (
             Edit(
-                "gati/handler/status.py",
+                "gati/handler/status/conditions.py",
                 'generation = parent["metadata"].get("generation", 0)',
                 'generation = parent["metadata"].get("generation", 0) + 1',
             ),
@@ -310,7 +310,7 @@ MUTATIONS: tuple[Mutation, ...] = (
         "what somebody wipes from a status that is no longer new stays wiped",
         (
             Edit(
-                "gati/handler/status.py",
+                "gati/handler/status/conditions.py",
                 "for name, value in shown.items() if value}",
                 "for name, value in shown.items()\n"
                 '        if value and (generation == 1 or name in (parent.get("status") or {}))}',
@@ -404,9 +404,9 @@ MUTATIONS: tuple[Mutation, ...] = (
         "children outlive their handler",
         (
             Edit(
-                "gati/handler/manifests.py",
-                '        "ownerReferences": [owner_reference(parent, GATI_HANDLER)],\n',
-                "",
+                "gati/handler/controller.py",
+                '{"ownerReferences": [owner_reference(parent, GATI_HANDLER)]}',
+                "{}",
             ),
         ),
         _plan("orphans", patience=20.0),
@@ -442,7 +442,13 @@ MUTATIONS: tuple[Mutation, ...] = (
     Mutation(
         "write-while-suspended",
         "a suspended handler is written like any other",
-        (Edit("gati/handler/controller.py", "        if spec.suspend:\n", "        if False:\n"),),
+        (
+            Edit(
+                "gati/handler/controller.py",
+                "        if handler.spec.suspend:\n",
+                "        if False:\n",
+            ),
+        ),
         _plan("suspend", patience=20.0),
         ("end-state",),
     ),

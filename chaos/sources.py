@@ -34,9 +34,10 @@ class Edit:
 
 PREVIOUS: tuple[Edit, ...] = (
     Edit(
-        "gati/handler/manifests.py",
-        '"labels": names.handler_labels(spec.name),',
-        '"labels": names.handler_labels(spec.name) | {"gati.dev/previous-release": "true"},',
+        "gati/handler/build/metadata.py",
+        '"labels": {**names.handler_labels(handler.name), **(labels or {})},',
+        '"labels": {**names.handler_labels(handler.name), **(labels or {}), '
+        '"gati.dev/previous-release": "true"},',
     ),
 )
 """What stands for the release before this one: it labels all children with one label more.

@@ -60,7 +60,7 @@ def conditions(
                 "status": condition.status,
                 "observedGeneration": generation,
                 "lastTransitionTime": previous["lastTransitionTime"] if same else rfc3339(now),
-                "reason": condition.reason,
+                "reason": str(condition.reason),  # a StrEnum as the string it is
                 "message": condition.message[:MESSAGE_LIMIT],
             }
         )

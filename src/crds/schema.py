@@ -2,18 +2,22 @@
 
 msgspec writes JSON Schema with references and titles; a structural schema has neither, names
 one type for every value, and holds the CEL rules beside the fields they speak of. Pure: the
-same types give the same schema.
+same types give the same schema. A field's default is shown in its description and is not in the
+schema, but where the API server itself is to fill it in: a default on one of two spellings would
+make every object with the other one invalid.
 https://kubernetes.io/docs/tasks/extend-kubernetes/custom-resources/custom-resource-definitions/#specifying-a-structural-schema
 """
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Mapping
 from typing import Any
 
 import msgspec
 
-from crds.part import Part
+from crds.part import SERVER_DEFAULT, SHOWN_PATTERN, Part
+from objects.quantity import Quantity
 
 Schema = dict[str, Any]
 
@@ -57,9 +61,20 @@ def _let_null_be_absent(schema: Schema) -> None:
 
 def part_schema(part: type[Part]) -> Schema:
     """The schema of one part of an object, with nothing shared and nothing referred to."""
-    (root,), components = msgspec.json.schema_components([part], ref_template="#/components/{name}")
+    (root,), components = msgspec.json.schema_components(
+        [part],
+        ref_template="#/components/{name}",
+        schema_hook=_custom,
+    )
     types = {each.__name__: each for each in _all_parts(Part)}
     return _Inliner(components, types).inline(root)
+
+
+def _custom(kind: type) -> Schema:
+    """The schema of a type that is not JSON's own; the field's Meta says the rest."""
+    if kind is not Quantity:
+        raise NotImplementedError(kind)
+    return {}
 
 
 class _Inliner:
@@ -74,6 +89,9 @@ class _Inliner:
             name = reference.rpartition("/")[2]
             schema = _merged(self._component(name), schema)
         schema.pop("title", None)
+        if pattern := schema.pop(SHOWN_PATTERN, None):
+            schema["pattern"] = pattern
+        _show_default(schema)
         if "enum" in schema:
             schema.setdefault("type", _JSON_TYPES[type(schema["enum"][0])])
         if schema.get("x-kubernetes-int-or-string"):
@@ -95,8 +113,19 @@ class _Inliner:
         component = dict(self._components[name])
         component["description"] = " ".join(component.get("description", "").split())
         if rules := self._types[name].rules:
-            component["x-kubernetes-validations"] = [rule._asdict() for rule in rules]
+            component["x-kubernetes-validations"] = [rule.document() for rule in rules]
         return component
+
+
+def _show_default(schema: Schema) -> None:
+    """A default goes into the description; into the schema only where it is the API server's."""
+    by_server = schema.pop(SERVER_DEFAULT, False)
+    default = schema.get("default")
+    if not by_server:
+        schema.pop("default", None)
+        if isinstance(default, bool | int) or (isinstance(default, str) and default):
+            shown = default if isinstance(default, str) else json.dumps(default)
+            schema["description"] += f" Default {shown}."
 
 
 def _merged(referred: Schema, here: Schema) -> Schema:

@@ -26,12 +26,18 @@ PATH = f"{GROUP}/path"
 """Annotation of the Service: the path that the handler answers, for whoever routes to it."""
 CONFIG_DIGEST = f"{GROUP}/config-digest"
 """Annotation of the pods: digest of the configuration they started with."""
-"""Annotation of a parent: the operator that is to look after it, where there are several."""
-ADOPT = f"{GROUP}/adopt"
-"""Annotation of a foreign object: the handler that may take it over."""
 
 PREFIX = f"{GROUP}/"
 """Of every label and annotation that is the operator's."""
+RESERVED_PREFIXES = (PREFIX, "app.kubernetes.io/")
+"""Of the keys of labels and annotations that a spec may not set."""
+
+CONTAINER = "handler"
+"""Name of the container that runs a handler's image."""
+PORT_NAME = "http"
+"""Name of the container's port and of the Service's."""
+SCRATCH_VOLUME = "gati-tmp"
+"""Name of the volume that the operator mounts at /tmp."""
 
 _HANDLER_HASH = 16
 

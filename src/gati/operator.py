@@ -5,9 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from contract.plan import Controller
+from gati.accepted import AcceptedController
 from gati.handler.controller import HandlerController
-from gati.module import ModuleController
-from gati.version import VersionController
+from gati.kinds import GATI_MODULE, GATI_VERSION
+from gati.types import GatiModuleSpec, GatiVersionSpec
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,6 +25,6 @@ def controllers(settings: Settings) -> tuple[Controller, ...]:
     """The controllers of the three kinds."""
     return (
         HandlerController(settings.default_image),
-        ModuleController(),
-        VersionController(),
+        AcceptedController(GATI_MODULE, GatiModuleSpec),
+        AcceptedController(GATI_VERSION, GatiVersionSpec),
     )

@@ -29,8 +29,14 @@ _NANO = 10**9
 _LENGTH_LIMIT = 64
 
 
+class Quantity(str):
+    """A quantity in the spelling that the API server stores."""
+
+    __slots__ = ()
+
+
 def amount(text: str) -> Fraction:
-    """The value of a quantity, exact. Raises ValueError where it is none, or negative."""
+    """The value of a quantity, exact. Raises ValueError where it is not one, or negative."""
     return _read(text)[0]
 
 
@@ -38,7 +44,7 @@ def canonical(value: str | float) -> str:
     """The spelling that the API server stores. A number means itself.
 
     Amounts below one billionth are rounded up to it, as the server does. Raises ValueError for
-    what is no quantity, is negative, or is larger than the API can hold.
+    what is not a quantity, is negative, or is larger than the API can hold.
     """
     value_text = value if isinstance(value, str) else format(Decimal(repr(value)), "f")
     number, style = _read(value_text)
@@ -53,7 +59,7 @@ def canonical(value: str | float) -> str:
 def _read(text: str) -> tuple[Fraction, str]:
     match = _QUANTITY.fullmatch(text) if len(text) <= _LENGTH_LIMIT else None
     if match is None:
-        raise ValueError(f"{text!r} is no quantity: write for example 500m, 2, 128Mi or 1.5Gi")
+        raise ValueError(f"{text!r} is not a quantity: write for example 500m, 2, 128Mi or 1.5Gi")
     number = Fraction(match["number"].rstrip(".") if match["number"] != "." else "0")
     style = "decimal"
     if match["exponent"]:

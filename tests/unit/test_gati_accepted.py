@@ -7,14 +7,17 @@ import pytest
 import yaml
 
 from contract.demands import Seen
-from gati.module import ModuleController, parse_module
+from crds.decode import Invalid, decode
+from gati.accepted import AcceptedController
+from gati.kinds import GATI_MODULE, GATI_VERSION
 from gati.operator import Settings, controllers
-from gati.spec.handler import Invalid
-from gati.version import VersionController, parse_version
+from gati.types import GatiModuleSpec, GatiVersionSpec
 from unit.gati_objects import needed, planned
 
 NOW = datetime(2026, 1, 2, tzinfo=UTC)
 EXAMPLES = Path(__file__).parents[2] / "examples"
+MODULES = AcceptedController(GATI_MODULE, GatiModuleSpec)
+VERSIONS = AcceptedController(GATI_VERSION, GatiVersionSpec)
 MODULE = {"moduleName": "db", "moduleType": "node", "runtime": "node:20", "image": "i"}
 
 
@@ -40,7 +43,7 @@ def test_the_samples_are_accepted(sample):
 
 
 def test_nothing_is_looked_at_beside_a_module_or_a_version():
-    for controller in (ModuleController(), VersionController()):
+    for controller in (MODULES, VERSIONS):
         assert needed(controller, wrapped({})) == ()
         assert controller.watches == ()
 
@@ -53,30 +56,22 @@ REFUSED_MODULES = [
     (MODULE | {"moduleType": "jar"}, "spec.moduleType"),
     (MODULE | {"port": 99999}, "spec.port"),
     (MODULE | {"capabilities": ["network", 3]}, "spec.capabilities[1]"),
+    (MODULE | {"capabilities": ["network", "network"]}, "spec.capabilities[1]"),
 ]
 
 
 @pytest.mark.parametrize(("spec", "path"), REFUSED_MODULES)
 def test_a_module_that_makes_no_sense_is_not_accepted(spec, path):
     with pytest.raises(Invalid) as refusal:
-        parse_module(wrapped(spec))
+        decode(spec, GatiModuleSpec, "spec")
     assert refusal.value.path == path
-    assert accepted(ModuleController(), spec) == ("Accepted", "False", "InvalidSpec")
+    assert accepted(MODULES, spec) == ("Accepted", "False", "InvalidSpec")
 
 
-@pytest.mark.parametrize(
-    ("written", "called"), [({"name": "db"}, "db"), ({"moduleName": "db"}, "db"), ({}, "x")]
-)
-def test_a_module_is_called_what_either_spelling_says_or_what_its_object_is(written, called):
-    spec = {"moduleType": "node", "runtime": "node:20", "image": "i", **written}
-    assert parse_module(wrapped(spec)).module_name == called
-    assert accepted(ModuleController(), spec) == ("Accepted", "True", "AcceptedNotManaged")
-
-
-@pytest.mark.parametrize("absent", ["moduleType", "runtime", "image"])
+@pytest.mark.parametrize("absent", ["moduleName", "moduleType", "runtime", "image"])
 def test_what_the_definition_leaves_optional_in_a_module_may_be_absent(absent):
     spec = {name: value for name, value in MODULE.items() if name != absent}
-    assert accepted(ModuleController(), spec) == ("Accepted", "True", "AcceptedNotManaged")
+    assert accepted(MODULES, spec) == ("Accepted", "True", "AcceptedNotManaged")
 
 
 REFUSED_VERSIONS = [
@@ -92,11 +87,11 @@ REFUSED_VERSIONS = [
 @pytest.mark.parametrize(("spec", "path"), REFUSED_VERSIONS)
 def test_a_version_that_makes_no_sense_is_not_accepted(spec, path):
     with pytest.raises(Invalid) as refusal:
-        parse_version(wrapped(spec))
+        decode(spec, GatiVersionSpec, "spec")
     assert refusal.value.path == path
-    assert accepted(VersionController(), spec) == ("Accepted", "False", "InvalidSpec")
+    assert accepted(VERSIONS, spec) == ("Accepted", "False", "InvalidSpec")
 
 
-def test_both_spellings_of_a_version_parse_to_the_same():
-    old = parse_version(wrapped({"versionId": "v1", "routingWeight": 30, "breaking": False}))
-    assert old == parse_version(wrapped({"version": "v1", "traffic": 30}))
+@pytest.mark.parametrize("spec", [{"version": "v1", "traffic": 30}, {"versionId": "v1"}, {}])
+def test_a_version_is_accepted_in_either_spelling(spec):
+    assert accepted(VERSIONS, spec) == ("Accepted", "True", "AcceptedNotManaged")

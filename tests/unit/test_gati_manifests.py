@@ -10,9 +10,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from contract.demands import Seen
+from crds.part import ONE_WORD, matches
 from gati import names
 from gati.handler.controller import HandlerController
-from gati.spec.handler import parse_handler
+from gati.handler.resolve import resolve
 from unit.gati_objects import NOW, child, handler, kinds, plan, planned, stamped
 
 HERE = Path(__file__).parent
@@ -42,7 +43,7 @@ FULL = {
     ],
     "volumeMounts": [{"name": "cache", "mountPath": "/cache", "readOnly": False, "subPath": ""}],
     "nodeSelector": {},
-    "tolerations": [{"operator": "Exists", "value": ""}],
+    "tolerations": [{"key": "gpu", "value": ""}],
     "affinity": {"nodeAffinity": {}},
     "topologySpreadConstraints": [
         {"maxSkew": 1, "topologyKey": "zone", "whenUnsatisfiable": "DoNotSchedule"}
@@ -98,7 +99,7 @@ def test_values_that_the_api_server_drops_are_not_sent():
     assert {"name": "cache", "mountPath": "/cache"} in full["volumeMounts"]
     assert "initialDelaySeconds" not in full["livenessProbe"]
     pod = pod_spec(**FULL)
-    assert pod["tolerations"] == [{"operator": "Exists"}]
+    assert pod["tolerations"] == [{"key": "gpu"}]
     assert pod["volumes"][0] == {"name": "cache", "emptyDir": {"sizeLimit": "1Mi"}}
 
 
@@ -121,7 +122,7 @@ def test_every_name_and_label_is_legal(name):
         assert all(LABEL_VALUE.fullmatch(v) for v in template["metadata"]["labels"].values())
 
 
-@given(st.text(min_size=1, max_size=128).filter(str.strip))
+@given(st.text(min_size=1, max_size=128).filter(matches(ONE_WORD)))
 def test_the_version_label_is_legal_for_any_version(version):
     deployment = child(plan(handler(version=version)), "Deployment")
     assert LABEL_VALUE.fullmatch(deployment["metadata"]["labels"]["gati.dev/version"])
@@ -292,4 +293,4 @@ def test_two_plans_of_one_handler_are_equal(env):
     assert planned(controller, parent, Seen("shop"), NOW) == planned(
         controller, again, Seen("shop"), NOW
     )
-    assert parse_handler(parent) == parse_handler(again)
+    assert resolve(parent) == resolve(again)

@@ -5,8 +5,9 @@ import json
 import pytest
 
 from gati.handler import pod_problems
-from gati.handler.pod_problems import Problem
-from gati.handler.readiness import judge, observe
+from gati.handler.status.judge import judge
+from gati.handler.status.observe import observe
+from objects.pods import Problem, diagnose
 from unit.gati_objects import IMAGE, condition, handler, live_deployment, pod, waiting
 
 QUOTA = "exceeded quota: q, requested: pods=1, used: pods=1, limited: pods=1"
@@ -110,7 +111,7 @@ UNSCHEDULABLE = condition(
 DIAGNOSES = [
     (waiting("ErrImagePull", 'rpc error: code = NotFound desc = "x"'), "ImagePullBackOff", IMAGE),
     (waiting("ImagePullBackOff", 'Back-off pulling image "x"'), "ImagePullBackOff", IMAGE),
-    (waiting("InvalidImageName", "x"), "InvalidImageName", "no image's name"),
+    (waiting("InvalidImageName", "x"), "InvalidImageName", "not a valid image name"),
     (
         waiting(
             "CreateContainerConfigError",
@@ -146,7 +147,7 @@ DIAGNOSES = [
 
 @pytest.mark.parametrize(("status", "reason", "text"), DIAGNOSES)
 def test_a_pod_that_does_not_start_says_why(status, reason, text):
-    problem = pod_problems.diagnose(pod(status))
+    problem = diagnose(pod(status))
     assert problem is not None
     assert problem.reason == reason
     assert text in problem.message
@@ -196,7 +197,7 @@ def test_a_container_that_ran_for_long_between_its_restarts_is_no_crashing_one(
     one = {"name": "handler", "ready": False, "restartCount": 3, "state": state}
     container = one | {"lastState": {"terminated": before}}
     found = pod({"conditions": [condition], "containerStatuses": [container]})
-    problem = pod_problems.diagnose(found)
+    problem = diagnose(found)
     assert (problem is not None) == crashing
     assert (pod_problems.keep(found) is not None) == crashing
 
@@ -222,9 +223,9 @@ def test_what_is_kept_of_a_crashing_pod_is_the_same_from_try_to_try():
 
 @pytest.mark.parametrize("status", [row[0] for row in DIAGNOSES])
 def test_the_words_are_the_same_for_every_pod(status):
-    one = pod_problems.diagnose(pod(status))
+    one = diagnose(pod(status))
     text = json.dumps(status).replace("x2k4p", "zzzzz").replace("0123456789abcdef0123", "f" * 20)
-    other = pod_problems.diagnose(pod(json.loads(text), name="handler-users-7d9f8-zzzzz"))
+    other = diagnose(pod(json.loads(text), name="handler-users-7d9f8-zzzzz"))
     assert one == other
 
 

@@ -24,7 +24,7 @@ if version := os.environ.get("RECORD_STORED"):
         keep(version, await record())
 
 
-REWORDED: frozenset[str] = frozenset()
+REWORDED = frozenset({"invalid", "invalid-later"})
 """Handlers whose status says the same in other words since the release: one write of it each."""
 
 
@@ -73,7 +73,7 @@ async def test_an_upgraded_operator_makes_what_the_release_made(release):
         await world.settle()
 
         assert len(running) > 10
-        assert world.state() == before
+        assert _without_messages(world.state()) == _without_messages(before)
 
 
 def _phase(handler):

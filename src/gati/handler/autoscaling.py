@@ -9,9 +9,12 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from msgspec import UNSET
+
 from contract.metadata import controller_of
 from contract.model import Object
-from gati.contracts import Autoscaling, HandlerSpec, JsonObject
+from gati.handler.resolve import Handler
+from gati.types.workload import Autoscaling
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +42,7 @@ class Scaling:
         return 0 if self.to_zero and live < 1 else self.floor
 
 
-def scaling(spec: HandlerSpec, workload: str, autoscalers: Iterable[Object]) -> Scaling:
+def scaling(handler: Handler, autoscalers: Iterable[Object]) -> Scaling:
     """Who scales this handler, given the autoscalers that target its Deployment.
 
     A user's autoscaler goes before the handler's own: two of them would fight.
@@ -47,13 +50,21 @@ def scaling(spec: HandlerSpec, workload: str, autoscalers: Iterable[Object]) -> 
     foreign = users_autoscaler(autoscalers)
     if foreign is not None:
         low, high = bounds(foreign)
-        initial = max(low, min(high, spec.replicas))
+        initial = max(low, min(high, handler.spec.replicas))
         name, to_zero = foreign["metadata"]["name"], _scales_to_zero(foreign)
         return Scaling(low, initial, name, foreign=True, to_zero=to_zero)
-    if spec.autoscaling is not None:
-        low, high = spec.autoscaling.min_replicas, spec.autoscaling.max_replicas
-        return Scaling(low, max(low, min(high, spec.replicas)), workload)
-    return Scaling(spec.replicas, spec.replicas)
+    replicas, own = handler.spec.replicas, enabled(handler)
+    if own is not None:
+        low = own.min_replicas
+        high = low if own.max_replicas is UNSET else own.max_replicas
+        return Scaling(low, max(low, min(high, replicas)), handler.workload)
+    return Scaling(replicas, replicas)
+
+
+def enabled(handler: Handler) -> Autoscaling | None:
+    """``spec.autoscaling`` where it is switched on."""
+    own = handler.spec.autoscaling
+    return own if own is not UNSET and own.enabled else None
 
 
 def users_autoscaler(autoscalers: Iterable[Object]) -> Object | None:
@@ -74,17 +85,6 @@ def target_of(autoscaler: Object) -> str | None:
     target = autoscaler.get("spec", {}).get("scaleTargetRef") or {}
     group = str(target.get("apiVersion", "")).partition("/")[0]
     return target.get("name") if (group, target.get("kind")) == ("apps", "Deployment") else None
-
-
-def autoscaler_spec(autoscaling: Autoscaling, workload: str) -> JsonObject:
-    """``spec`` of a HorizontalPodAutoscaler on the CPU use of the Deployment of that name."""
-    aim = {"type": "Utilization", "averageUtilization": autoscaling.target_cpu}
-    return {
-        "scaleTargetRef": {"apiVersion": "apps/v1", "kind": "Deployment", "name": workload},
-        "minReplicas": autoscaling.min_replicas,
-        "maxReplicas": autoscaling.max_replicas,
-        "metrics": [{"type": "Resource", "resource": {"name": "cpu", "target": aim}}],
-    }
 
 
 def _scales_to_zero(autoscaler: Object) -> bool:

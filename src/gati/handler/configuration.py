@@ -13,45 +13,51 @@ from contract.metadata import controller_of, digest
 from contract.model import Object
 from contract.ownership import annotations_of, owner_annotation
 from gati import names
-from gati.contracts import HandlerSpec, JsonObject
-from gati.handler.readiness import observe
+from gati.handler.build.sources import env, env_from, volumes
+from gati.handler.resolve import Handler
+from gati.handler.status.observe import Observed
 from gati.kinds import GATI_HANDLER, GROUP
 
 _DIGEST = "digest"
 
 
-def references(spec: HandlerSpec) -> tuple[str, ...]:
+def references(handler: Handler) -> tuple[str, ...]:
     """The names of the ConfigMaps that the spec refers to; in order, once.
 
     The one that holds ``spec.config`` is left out; where there is none, its name is a user's.
     """
-    own = {names.workload(spec.name)} if spec.config else set()
-    return tuple(sorted(set(_references(spec)) - own))
+    spec, own = handler.spec, handler.workload
+    found = {
+        *_named_by_container(env(spec), env_from(spec, own)),
+        *_named_by_volumes(volumes(spec)),
+    }
+    return tuple(sorted(found - ({own} if spec.config else set())))
 
 
-def config_digest(spec: HandlerSpec, config_maps: Iterable[Object]) -> str:
+def config_digest(handler: Handler, config_maps: Iterable[Object]) -> str:
     """A digest of everything the pods are configured with; empty where that is nothing.
 
     ``config_maps`` are those of ``references`` that exist.
     """
     contents = {obj["metadata"]["name"]: content_digest(obj) for obj in config_maps}
-    if not spec.config and not contents:
+    if not handler.spec.config and not contents:
         return ""
-    return digest({"own": dict(spec.config), "others": contents})
+    return digest({"own": handler.spec.config, "others": contents})
 
 
-def still_read(config_map: Object | None, deployment: Object | None) -> JsonObject | None:
-    """What the handler's own ConfigMap holds, while pods may need it though no spec asks for it.
+def retained(
+    config_map: Object | None, deployment: Object | None, observed: Observed
+) -> Object | None:
+    """The content of the handler's own ConfigMap while pods may still read it, else None.
 
     That is for as long as the Deployment's template names it, and then until no pod of an older
-    template is left. None where nothing needs it.
+    template is left. ``observed`` is what the Deployment shows.
     """
     if config_map is None or deployment is None:
         return None
     if _DIGEST in config_map or "deletionTimestamp" in config_map["metadata"]:
         return None  # what it holds is not known, or cannot be kept
     template = deployment["spec"]["template"]["spec"]
-    observed = observe(deployment)
     rolled_out = observed.current and observed.replicas == observed.updated
     if rolled_out and config_map["metadata"]["name"] not in _named_by_pod(template):
         return None
@@ -97,12 +103,7 @@ _IDENTITY = (
 )
 
 
-def _references(spec: HandlerSpec) -> Iterator[str]:
-    yield from _named_by_container(spec.env, spec.env_from)
-    yield from _named_by_volumes(spec.volumes)
-
-
-def _named_by_pod(pod: JsonObject) -> set[str]:
+def _named_by_pod(pod: Object) -> set[str]:
     """Every ConfigMap that a live pod template names, in whosever container."""
     found = set(_named_by_volumes(pod.get("volumes") or ()))
     for container in (*pod["containers"], *(pod.get("initContainers") or ())):
@@ -111,20 +112,20 @@ def _named_by_pod(pod: JsonObject) -> set[str]:
     return found
 
 
-def _named_by_container(env: Iterable[JsonObject], env_from: Iterable[JsonObject]) -> Iterator[str]:
+def _named_by_container(env: Iterable[Object], env_from: Iterable[Object]) -> Iterator[str]:
     for variable in env:
         yield from _named((variable.get("valueFrom") or {}).get("configMapKeyRef"))
     for bundle in env_from:
         yield from _named(bundle.get("configMapRef"))
 
 
-def _named_by_volumes(volumes: Iterable[JsonObject]) -> Iterator[str]:
+def _named_by_volumes(volumes: Iterable[Object]) -> Iterator[str]:
     for volume in volumes:
         yield from _named(volume.get("configMap"))
         for source in (volume.get("projected") or {}).get("sources") or ():
             yield from _named(source.get("configMap"))
 
 
-def _named(reference: JsonObject | None) -> Iterator[str]:
+def _named(reference: Object | None) -> Iterator[str]:
     if reference and reference.get("name"):
         yield str(reference["name"])

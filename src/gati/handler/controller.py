@@ -8,9 +8,8 @@ last write, so that two plans over the same objects are the same.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from typing import Any
 
 from contract.demands import Demand, Need, Seen, Watch
 from contract.model import Kind, Object
@@ -18,28 +17,32 @@ from contract.ownership import Owner, is_released
 from contract.plan import NO_RIGHTS, Child, Plan
 from contract.status import find
 from gati import names
-from gati import reasons as r
-from gati.contracts import HandlerSpec, ManifestGenerator
 from gati.handler import configuration, pod_problems
-from gati.handler.autoscaling import Scaling, bounds, scaling, target_of, users_autoscaler
-from gati.handler.manifests import (
-    KubernetesManifests,
-    complete,
-    horizontal_pod_autoscaler,
-    pod_disruption_budget,
+from gati.handler.autoscaling import (
+    Scaling,
+    bounds,
+    enabled,
+    scaling,
+    target_of,
+    users_autoscaler,
 )
-from gati.handler.readiness import Observed, Verdict, judge, observe
-from gati.handler.status import (
+from gati.handler.build.autoscaler import autoscaler
+from gati.handler.build.config_map import config_map
+from gati.handler.build.deployment import deployment
+from gati.handler.build.disruption_budget import disruption_budget
+from gati.handler.build.service import service
+from gati.handler.resolve import Handler, Invalid, is_suspended, resolve
+from gati.handler.status.conditions import (
     SUSPENDED,
     contested_conditions,
-    notes,
-    obstacle,
     scaling_conditions,
     status,
 )
+from gati.handler.status.events import notes
+from gati.handler.status.judge import Verdict, judge, obstacle
+from gati.handler.status.observe import Observed, observe
 from gati.kinds import GATI_HANDLER
-from gati.spec.fields import Invalid
-from gati.spec.handler import is_suspended, parse_handler
+from gati.reasons import Reason
 from objects.kinds import (
     CONFIG_MAP,
     DEPLOYMENT,
@@ -94,113 +97,115 @@ class HandlerController:
     """The controller of GatiHandlers. ``default_image`` runs where a spec names no image."""
 
     default_image: str | None = None
-    manifests: ManifestGenerator[HandlerSpec] = field(default_factory=KubernetesManifests)
 
     kind = GATI_HANDLER
     watches = WATCHES
     rights = NO_RIGHTS
 
-    def read(self, parent: Object) -> HandlerSpec | Invalid:
-        """The spec as it is run, or why it cannot be."""
+    def read(self, parent: Object) -> Handler | Invalid:
+        """The handler that the object asks for, or why it cannot be honoured."""
         try:
-            spec = parse_handler(parent)
+            handler = resolve(parent)
         except Invalid as error:
-            return error
-        return spec if spec.image is not None else replace(spec, image=self.default_image or None)
+            return error.with_traceback(None)  # its frames would stay as long as the value
+        if handler.image is not None:
+            return handler
+        return replace(handler, image=self.default_image or None)
 
     def needs(
-        self, parent: Object, spec: HandlerSpec | Invalid, seen: Seen, now: datetime
+        self, parent: Object, spec: Handler | Invalid, seen: Seen, now: datetime
     ) -> tuple[Demand, ...]:
         """Its pods' problems, the autoscalers that target it, the ConfigMaps it refers to."""
         namespace = parent["metadata"].get("namespace", "default")
         workload = names.workload(parent["metadata"]["name"])
-        always = (
+        config_maps = () if isinstance(spec, Invalid) else configuration.references(spec)
+        return (
             Need(POD, namespace, index=workload),
             Need(HORIZONTAL_POD_AUTOSCALER, namespace, index=workload),
+            *(Need(CONFIG_MAP, namespace, name=name) for name in config_maps),
         )
-        return always if isinstance(spec, Invalid) else always + _config_needs(spec)
 
-    def plan(self, parent: Object, spec: HandlerSpec | Invalid, seen: Seen, now: datetime) -> Plan:
+    def plan(self, parent: Object, spec: Handler | Invalid, seen: Seen, now: datetime) -> Plan:
         """The children of a handler that can be honoured, and in every case the status."""
+        observed = observe(_deployment(parent, seen))
         if isinstance(spec, Invalid):
             if is_suspended(parent):
-                return self._suspended(parent, None, seen, now)
-            return self._left_alone(parent, seen, now, r.INVALID_SPEC, str(spec))
-        if spec.suspend:
-            return self._suspended(parent, spec, seen, now)
+                return _suspended(parent, None, seen, observed, now)
+            return _left_alone(parent, None, Reason.INVALID_SPEC, str(spec), observed, now)
+        if spec.spec.suspend:
+            return _suspended(parent, spec, seen, observed, now)
         if spec.image is None:
-            return self._left_alone(parent, seen, now, r.IMAGE_MISSING, _IMAGE_MISSING, spec)
-        return self._managed(parent, spec, seen, now)
+            return _left_alone(parent, spec, Reason.IMAGE_MISSING, _IMAGE_MISSING, observed, now)
+        return _managed(parent, spec, seen, observed, now)
 
-    def _managed(self, parent: Object, spec: HandlerSpec, seen: Seen, now: datetime) -> Plan:
-        workload = names.workload(spec.name)
-        live = seen.child(DEPLOYMENT, workload)
-        scale = scaling(spec, workload, _others_autoscalers(parent, spec, seen))
+
+def _managed(
+    parent: Object, handler: Handler, seen: Seen, observed: Observed, now: datetime
+) -> Plan:
+    scale = scaling(handler, _others_autoscalers(parent, handler, seen))
+    problem = pod_problems.worst(_needed(seen, POD))
+    settled = _was_ready(parent, observed)
+    verdict = judge(observed, scale.least(observed.desired), problem, settled=settled)
+    blocked = obstacle(seen, handler.name)
+    if blocked is not None:
+        verdict = replace(blocked, serving=verdict.serving)
+    more = scaling_conditions(scale) + contested_conditions(seen)
+    new = status(parent, verdict, observed, now, handler=handler, more=more)
+    children = _children(handler, seen, observed, scale)
+    return Plan(
+        status=new,
+        children=tuple(children),
+        notes=notes(parent, new),
+        again_at=now + CONFLICT_INTERVAL if seen.foreign else None,
+    )
+
+
+def _children(handler: Handler, seen: Seen, observed: Observed, scale: Scaling) -> Iterator[Child]:
+    workload = handler.workload
+    live = seen.child(DEPLOYMENT, workload)
+    retained = configuration.retained(seen.child(CONFIG_MAP, workload), live, observed)
+    own_config = config_map(handler, retained)
+    if own_config is not None:
+        yield Child(CONFIG_MAP, own_config, wave=_CONFIGURATION)
+    replicas = scale.replicas(observed.desired if observed.exists else None)
+    digest = configuration.config_digest(handler, _needed(seen, CONFIG_MAP))
+    yield Child(
+        DEPLOYMENT,
+        deployment(handler, replicas, digest),
+        wave=_WORKLOAD,
+        yields=_REPLICAS if replicas is None else (),
+    )
+    yield Child(SERVICE, service(handler), wave=_WORKLOAD)
+    autoscaling = enabled(handler)
+    if autoscaling is not None and not scale.foreign:
+        yield Child(HORIZONTAL_POD_AUTOSCALER, autoscaler(handler, autoscaling), wave=_AROUND)
+    if scale.floor >= 2:
+        yield Child(POD_DISRUPTION_BUDGET, disruption_budget(handler), wave=_AROUND)
+
+
+def _suspended(
+    parent: Object, handler: Handler | None, seen: Seen, observed: Observed, now: datetime
+) -> Plan:
+    verdict = Verdict(False, Reason.SUSPENDED, "suspended before there was a Deployment")
+    if observed.exists:
         problem = pod_problems.worst(_needed(seen, POD))
-        observed = observe(live)
-        verdict = judge(
-            observed, scale.least(observed.desired), problem, settled=_was_ready(parent, observed)
-        )
-        blocked = obstacle(seen, spec.name)
-        if blocked is not None:
-            verdict = replace(blocked, serving=verdict.serving)
-        more = scaling_conditions(scale) + contested_conditions(seen)
-        new = status(parent, verdict, observed, now, spec=spec, more=more)
-        return Plan(
-            status=new,
-            children=tuple(self._children(parent, spec, seen, scale)),
-            notes=notes(parent, new),
-            again_at=now + CONFLICT_INTERVAL if seen.foreign else None,
-        )
+        verdict = judge(observed, _live_minimum(observed, seen), problem)
+    new = status(parent, verdict, observed, now, handler=handler, more=(SUSPENDED,))
+    return Plan(status=new, notes=notes(parent, new))
 
-    def _children(
-        self, parent: Object, spec: HandlerSpec, seen: Seen, scale: Scaling
-    ) -> Iterator[Child]:
-        def child(kind: Kind, content: Any, wave: int) -> Child:
-            return Child(kind, complete(kind, spec, content), wave=wave)
 
-        workload = names.workload(spec.name)
-        live = seen.child(DEPLOYMENT, workload)
-        before = configuration.still_read(seen.child(CONFIG_MAP, workload), live)
-        config_map = self.manifests.config_map(spec) or before
-        if config_map is not None:
-            yield child(CONFIG_MAP, config_map, _CONFIGURATION)
-        replicas = scale.replicas(None if live is None else live["spec"].get("replicas", 1))
-        digest = configuration.config_digest(spec, _needed(seen, CONFIG_MAP))
-        content = self.manifests.deployment(spec, replicas=replicas, config_digest=digest)
-        deployment = child(DEPLOYMENT, {"spec": content}, _WORKLOAD)
-        yield deployment if replicas is not None else replace(deployment, yields=_REPLICAS)
-        yield child(SERVICE, {"spec": self.manifests.service(spec)}, _WORKLOAD)
-        if spec.autoscaling is not None and not scale.foreign:
-            autoscaler = horizontal_pod_autoscaler(spec.autoscaling, spec)
-            yield child(HORIZONTAL_POD_AUTOSCALER, autoscaler, _AROUND)
-        if scale.floor >= 2:
-            yield child(POD_DISRUPTION_BUDGET, pod_disruption_budget(spec), _AROUND)
-
-    def _suspended(
-        self, parent: Object, spec: HandlerSpec | None, seen: Seen, now: datetime
-    ) -> Plan:
-        observed = observe(_deployment(parent, seen))
-        verdict = Verdict(False, r.SUSPENDED, "suspended before there was a Deployment")
-        if observed.exists:
-            problem = pod_problems.worst(_needed(seen, POD))
-            verdict = judge(observed, _present_floor(parent, seen), problem)
-        new = status(parent, verdict, observed, now, spec=spec, more=(SUSPENDED,))
-        return Plan(status=new, notes=notes(parent, new))
-
-    def _left_alone(
-        self,
-        parent: Object,
-        seen: Seen,
-        now: datetime,
-        reason: str,
-        message: str,
-        spec: HandlerSpec | None = None,
-    ) -> Plan:
-        observed = observe(_deployment(parent, seen))
-        verdict = Verdict(False, reason, message, stalled=reason)
-        new = status(parent, verdict, observed, now, spec=spec)
-        return Plan(status=new, notes=notes(parent, new))
+def _left_alone(
+    parent: Object,
+    handler: Handler | None,
+    reason: Reason,
+    message: str,
+    observed: Observed,
+    now: datetime,
+) -> Plan:
+    """The plan for what cannot be honoured: it changes nothing that runs."""
+    verdict = Verdict(False, reason, message, stalled=reason)
+    new = status(parent, verdict, observed, now, handler=handler)
+    return Plan(status=new, notes=notes(parent, new))
 
 
 _REPLICAS = (("spec", "replicas"),)
@@ -222,7 +227,7 @@ def _needed(seen: Seen, kind: Kind) -> Iterable[Object]:
     return [obj for need, found in seen.needed.items() if need.kind == kind for obj in found]
 
 
-def _others_autoscalers(parent: Object, spec: HandlerSpec, seen: Seen) -> Iterable[Object]:
+def _others_autoscalers(parent: Object, handler: Handler, seen: Seen) -> Iterable[Object]:
     """The autoscalers that target the Deployment and are not this handler's own.
 
     Its own may have lost its owner reference and be proven by another mark. One that is handed
@@ -233,31 +238,22 @@ def _others_autoscalers(parent: Object, spec: HandlerSpec, seen: Seen) -> Iterab
         for autoscaler in _needed(seen, HORIZONTAL_POD_AUTOSCALER)
         if seen.child(HORIZONTAL_POD_AUTOSCALER, autoscaler["metadata"]["name"]) is None
     ]
-    if spec.autoscaling is None:
+    if enabled(handler) is None:
         return others
     return [
         autoscaler
         for autoscaler in others
-        if autoscaler["metadata"]["name"] != names.workload(spec.name)
+        if autoscaler["metadata"]["name"] != handler.workload
         or not is_released(autoscaler, Owner.of(GATI_HANDLER, parent))
     ]
-
-
-def _config_needs(spec: HandlerSpec) -> tuple[Need, ...]:
-    return tuple(
-        Need(CONFIG_MAP, spec.namespace, name=name) for name in configuration.references(spec)
-    )
 
 
 def _deployment(parent: Object, seen: Seen) -> Object | None:
     return seen.child(DEPLOYMENT, names.workload(parent["metadata"]["name"]))
 
 
-def _present_floor(parent: Object, seen: Seen) -> int:
-    """The least number of replicas by what runs, where the spec does not count."""
-    live = _deployment(parent, seen)
+def _live_minimum(observed: Observed, seen: Seen) -> int:
+    """Minimum replicas read from the live objects; for a suspended or invalid spec."""
     autoscalers = list(_needed(seen, HORIZONTAL_POD_AUTOSCALER))
     autoscaler = users_autoscaler(autoscalers) or next(iter(autoscalers), None)
-    if autoscaler is not None:
-        return bounds(autoscaler)[0]
-    return 0 if live is None else int(live["spec"].get("replicas", 1))
+    return observed.desired if autoscaler is None else bounds(autoscaler)[0]

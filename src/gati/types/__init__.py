@@ -1,13 +1,14 @@
-"""The API of gati.dev as Python types: the one source of truth for its three CRDs.
+"""The API of gati.dev as Python types: the one declaration of each field of its three CRDs.
 
-Schemas, reference pages and ``kubectl explain`` are generated from here (``python -m commands.generate``)
-and nothing is written by hand beside it. Both served versions share one schema that holds both
-spellings of a field; which one was used is known to the parser alone.
+Schemas, reference pages and ``kubectl explain`` are generated from here (``python -m commands.generate``),
+and these types are what the operator decodes. Both served versions share one schema that holds both
+spellings of a field; which one was used is known to ``gati.handler.resolve`` alone.
 """
 
 from crds.part import Part, Rule
 from gati.kinds import GROUP
-from gati.types.handler import GatiHandler, GatiHandlerSpec, GatiHandlerStatus
+from gati.types.handler import GatiHandler, GatiHandlerSpec
+from gati.types.handler_status import GatiHandlerStatus
 from gati.types.module import GatiModule, GatiModuleSpec, GatiModuleStatus
 from gati.types.status import Condition
 from gati.types.version import GatiVersion, GatiVersionSpec, GatiVersionStatus

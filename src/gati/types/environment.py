@@ -18,37 +18,32 @@ from crds.part import (
     Part,
     Rule,
     described,
+    every_key,
     exactly_one,
     mapping,
+    matches,
     quantity,
     text,
 )
+from objects.quantity import Quantity
 
 
-class ConfigMapKeySelector(Part, frozen=True, kw_only=True):
-    """One key of a ConfigMap in the same namespace."""
+class Reference(Part, frozen=True, kw_only=True):
+    """A ConfigMap or a Secret in the same namespace."""
 
-    name: Annotated[str, text("Name of the ConfigMap.", 253, pattern=DNS_NAME)]
-    key: Annotated[str, text("The key in it.", 253, least=1)]
+    name: Annotated[str, text("Name of the ConfigMap or Secret.", 253, pattern=DNS_NAME)]
     optional: (
         Annotated[
-            bool, described("Start also where the ConfigMap or the key is missing. Default false.")
+            bool, described("Start also where it, or a key named here, is missing. Default false.")
         ]
         | UnsetType
     ) = UNSET
 
 
-class SecretKeySelector(Part, frozen=True, kw_only=True):
-    """One key of a Secret in the same namespace."""
+class KeySelector(Reference, frozen=True, kw_only=True):
+    """One key of a ConfigMap or a Secret in the same namespace."""
 
-    name: Annotated[str, text("Name of the Secret.", 253, pattern=DNS_NAME)]
     key: Annotated[str, text("The key in it.", 253, least=1)]
-    optional: (
-        Annotated[
-            bool, described("Start also where the Secret or the key is missing. Default false.")
-        ]
-        | UnsetType
-    ) = UNSET
 
 
 class ObjectFieldSelector(Part, frozen=True, kw_only=True):
@@ -74,7 +69,7 @@ class ResourceFieldSelector(Part, frozen=True, kw_only=True):
     ]
     divisor: (
         Annotated[
-            int | str,
+            Quantity,
             quantity("The unit to count in, for example 1m or 1Mi. Default 1: cores or bytes."),
         ]
         | UnsetType
@@ -94,14 +89,14 @@ class EnvVarSource(Part, frozen=True, kw_only=True):
 
     config_map_key_ref: (
         Annotated[
-            ConfigMapKeySelector,
+            KeySelector,
             described("A key of a ConfigMap. When its content changes the pods are rolled."),
         ]
         | UnsetType
     ) = UNSET
     secret_key_ref: (
         Annotated[
-            SecretKeySelector,
+            KeySelector,
             described("A key of a Secret. The operator itself never reads the Secret."),
         ]
         | UnsetType
@@ -120,6 +115,7 @@ class EnvVar(Part, frozen=True, kw_only=True):
         Rule(
             "!(has(self.value) && has(self.valueFrom))",
             "write value or valueFrom, not both",
+            lambda it: it.value is UNSET or it.value_from is UNSET,
         ),
     )
 
@@ -138,27 +134,7 @@ class EnvVar(Part, frozen=True, kw_only=True):
     ) = UNSET
 
 
-class ConfigMapEnvSource(Part, frozen=True, kw_only=True):
-    """A whole ConfigMap."""
-
-    name: Annotated[str, text("Name of the ConfigMap.", 253, pattern=DNS_NAME)]
-    optional: (
-        Annotated[bool, described("Start also where the ConfigMap is missing. Default false.")]
-        | UnsetType
-    ) = UNSET
-
-
-class SecretEnvSource(Part, frozen=True, kw_only=True):
-    """A whole Secret."""
-
-    name: Annotated[str, text("Name of the Secret.", 253, pattern=DNS_NAME)]
-    optional: (
-        Annotated[bool, described("Start also where the Secret is missing. Default false.")]
-        | UnsetType
-    ) = UNSET
-
-
-class EnvFromSource(Part, frozen=True, kw_only=True):
+class EnvFromSource(Part, frozen=True, kw_only=True, omit_defaults=True):
     """A ConfigMap or a Secret, each of whose keys becomes a variable."""
 
     rules = (
@@ -168,18 +144,17 @@ class EnvFromSource(Part, frozen=True, kw_only=True):
         ),
     )
 
-    prefix: (
-        Annotated[str, text("Put before each key, for example DB_. Default: nothing.", 128)]
-        | UnsetType
-    ) = UNSET
+    prefix: Annotated[str, text("Put before each key, for example DB_. Default: nothing.", 128)] = (
+        ""
+    )
     config_map_ref: (
         Annotated[
-            ConfigMapEnvSource,
+            Reference,
             described("All keys of a ConfigMap. When its content changes the pods are rolled."),
         ]
         | UnsetType
     ) = UNSET
-    secret_ref: Annotated[SecretEnvSource, described("All keys of a Secret.")] | UnsetType = UNSET
+    secret_ref: Annotated[Reference, described("All keys of a Secret.")] | UnsetType = UNSET
 
 
 Config = Annotated[
@@ -190,10 +165,11 @@ Config = Annotated[
         "for passwords: use env with secretKeyRef.",
         64,
         rules=(
-            Rule(
-                f"self.all(key, key.matches('{VARIABLE}'))",
+            every_key(
+                f"key.matches('{VARIABLE}')",
                 "each key of config becomes an environment variable: write letters, digits and _ "
                 "only, and no digit first, for example LOG_LEVEL",
+                matches(VARIABLE),
             ),
         ),
     ),

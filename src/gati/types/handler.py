@@ -1,36 +1,49 @@
 """GatiHandler: one request handler of a Gati application, and how it is to run.
 
-A field is here only if the operator honours it. Defaults other than that of ``replicas`` are
-filled in by the operator, not by the schema: a schema default on one of two spellings would make
-every object with the other spelling invalid.
+A field is here only if the operator honours it. What is declared here is what is decoded, so a
+field needs nothing but its place in a manifest (``gati.handler.build``). Defaults are filled in
+by the operator and shown in the descriptions; only that of ``replicas`` is in the schema as well.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Annotated, Literal
 
-from msgspec import UNSET, UnsetType
+from msgspec import UNSET, UnsetType, field
 
 from crds.part import (
     DNS_NAME,
     LABEL_VALUE,
     QUALIFIED_NAME,
+    URL_PATH,
     Part,
     Rule,
     at_most_one,
     described,
+    every_key,
+    has,
     mapping,
+    matches,
     one_word,
     several,
     text,
     whole,
 )
+from gati.names import RESERVED_PREFIXES
 from gati.types.environment import Config, EnvFromSource, EnvVar
+from gati.types.handler_status import GatiHandlerStatus
 from gati.types.probes import Probes
 from gati.types.scheduling import Affinity, NodeLabels, Toleration, TopologySpreadConstraint
-from gati.types.status import GENERATION, Conditions
 from gati.types.volumes import Volume, VolumeMount
-from gati.types.workload import Autoscaling, LocalObjectReference, ResourceRequirements, Security
+from gati.types.workload import (
+    DEFAULT_LIMITS,
+    DEFAULT_REQUESTS,
+    Autoscaling,
+    LocalObjectReference,
+    ResourceRequirements,
+    Security,
+)
 
 _PATH = (
     "The route the handler answers, for example /users/:id. The runtime of the application routes "
@@ -39,16 +52,27 @@ _PATH = (
 _PATH_RULE = Rule(
     r"self.matches('^/\\S*$')",
     "a path starts with '/' and holds no white space: write for example /users/:id",
+    matches(URL_PATH),
 )
-_LEGAL_KEYS = Rule(
-    f"self.all(key, key.matches('{QUALIFIED_NAME.replace(chr(92), chr(92) * 2)}'))",
+_LEGAL_KEYS = every_key(
+    f"key.matches('{QUALIFIED_NAME.replace(chr(92), chr(92) * 2)}')",
     "a key is a name, or a DNS prefix, a slash and a name: write for example team or "
     "example.com/team",
+    matches(QUALIFIED_NAME),
 )
-_OWN_KEYS = Rule(
-    "self.all(key, !key.startsWith('gati.dev/') && !key.startsWith('app.kubernetes.io/'))",
-    "keys that start with gati.dev/ or app.kubernetes.io/ are the operator's own: use another prefix",
+_OWN_KEYS = every_key(
+    " && ".join(f"!key.startsWith('{prefix}')" for prefix in RESERVED_PREFIXES),
+    f"keys that start with {' or '.join(RESERVED_PREFIXES)} are the operator's own: use another "
+    "prefix",
+    lambda key: not key.startswith(RESERVED_PREFIXES),
 )
+
+
+def _unknown_mounts(spec: GatiHandlerSpec) -> Iterator[str]:
+    volumes = {volume.name for volume in spec.volumes}
+    for index, mount in enumerate(spec.volume_mounts):
+        if mount.name not in volumes:
+            yield f".volumeMounts[{index}].name"
 
 
 class GatiHandlerSpec(Part, frozen=True, kw_only=True):
@@ -60,11 +84,14 @@ class GatiHandlerSpec(Part, frozen=True, kw_only=True):
             "has(self.path) || has(self.handlerPath)",
             "a handler needs a path: write for example path: /users "
             "(or handlerPath: /users, the spelling of gati.dev/v1alpha1)",
+            lambda it: has(it, "path") or has(it, "handlerPath"),
         ),
         Rule(
             "!has(self.volumeMounts) || self.volumeMounts.all(mount, has(self.volumes) && "
             "self.volumes.exists(volume, volume.name == mount.name))",
             "each of volumeMounts names one of volumes: add the volume or correct the name",
+            lambda it: not any(_unknown_mounts(it)),
+            lambda it: next(_unknown_mounts(it)),
         ),
     )
 
@@ -111,17 +138,9 @@ class GatiHandlerSpec(Part, frozen=True, kw_only=True):
         ]
         | UnsetType
     ) = UNSET
-    port: (
-        Annotated[
-            int,
-            whole(
-                "The port the container listens on, also the port of its Service. Default 3000.",
-                1,
-                65535,
-            ),
-        ]
-        | UnsetType
-    ) = UNSET
+    port: Annotated[
+        int, whole("The port the container listens on, also the port of its Service.", 1, 65535)
+    ] = 3000
     replicas: Annotated[
         int,
         whole(
@@ -129,65 +148,49 @@ class GatiHandlerSpec(Part, frozen=True, kw_only=True):
             "is only the size at the start. kubectl scale writes this field.",
             0,
             1000,
+            by_server=True,
         ),
     ] = 1
-    suspend: (
-        Annotated[
-            bool,
-            described(
-                "true: the operator writes nothing but the status; what runs keeps running as it "
-                "is, and changes made by hand stay. Default false."
-            ),
-        ]
-        | UnsetType
-    ) = UNSET
+    suspend: Annotated[
+        bool,
+        described(
+            "true: the operator writes nothing but the status; what runs keeps running as it is, "
+            "and changes made by hand stay."
+        ),
+    ] = False
     autoscaling: (
         Annotated[Autoscaling, described("Let the number of pods follow the load. Default: off.")]
         | UnsetType
     ) = UNSET
-    resources: (
-        Annotated[
-            ResourceRequirements,
-            described(
-                "Processor time, memory and local disk of each pod. What is not written keeps its "
-                "default: requests 100m and 128Mi, limits 500m and 512Mi."
-            ),
-        ]
-        | UnsetType
-    ) = UNSET
-    config: Config | UnsetType = UNSET
-    env: (
-        Annotated[
-            list[EnvVar],
-            several("Environment variables, by value or reference.", 128, by=("name",)),
-        ]
-        | UnsetType
-    ) = UNSET
-    env_from: (
-        Annotated[
-            list[EnvFromSource],
-            several(
-                "ConfigMaps and Secrets whose every key becomes a variable. A later item wins over "
-                "an earlier one, env wins over all.",
-                32,
-            ),
-        ]
-        | UnsetType
-    ) = UNSET
-    command: (
-        Annotated[
-            list[Annotated[str, text("One word of the command.", 4096)]],
-            several("Runs in place of the image's entrypoint. Not given to a shell.", 64),
-        ]
-        | UnsetType
-    ) = UNSET
-    args: (
-        Annotated[
-            list[Annotated[str, text("One argument.", 4096)]],
-            several("Arguments in place of the image's own.", 128),
-        ]
-        | UnsetType
-    ) = UNSET
+    resources: Annotated[
+        ResourceRequirements,
+        described(
+            "Processor time, memory and local disk of each pod. What is not written keeps its "
+            f"default: requests {' and '.join(DEFAULT_REQUESTS.values())}, limits "
+            f"{' and '.join(DEFAULT_LIMITS.values())}."
+        ),
+    ] = ResourceRequirements()
+    config: Config = field(default_factory=dict)
+    env: Annotated[
+        tuple[EnvVar, ...],
+        several("Environment variables, by value or reference.", 128, by=("name",)),
+    ] = ()
+    env_from: Annotated[
+        tuple[EnvFromSource, ...],
+        several(
+            "ConfigMaps and Secrets whose every key becomes a variable. A later item wins over "
+            "an earlier one, env wins over all.",
+            32,
+        ),
+    ] = ()
+    command: Annotated[
+        tuple[Annotated[str, text("One word of the command.", 4096)], ...],
+        several("Runs in place of the image's entrypoint. Not given to a shell.", 64),
+    ] = ()
+    args: Annotated[
+        tuple[Annotated[str, text("One argument.", 4096)], ...],
+        several("Arguments in place of the image's own.", 128),
+    ] = ()
     image_pull_policy: (
         Annotated[
             Literal["Always", "IfNotPresent", "Never"],
@@ -198,13 +201,10 @@ class GatiHandlerSpec(Part, frozen=True, kw_only=True):
         ]
         | UnsetType
     ) = UNSET
-    image_pull_secrets: (
-        Annotated[
-            list[LocalObjectReference],
-            several("Secrets of this namespace that open the registry.", 16, by=("name",)),
-        ]
-        | UnsetType
-    ) = UNSET
+    image_pull_secrets: Annotated[
+        tuple[LocalObjectReference, ...],
+        several("Secrets of this namespace that open the registry.", 16, by=("name",)),
+    ] = ()
     service_account_name: (
         Annotated[
             str,
@@ -217,47 +217,30 @@ class GatiHandlerSpec(Part, frozen=True, kw_only=True):
         ]
         | UnsetType
     ) = UNSET
-    volumes: (
-        Annotated[
-            list[Volume],
-            several("Volumes the container can mount.", 32, by=("name",)),
-        ]
-        | UnsetType
-    ) = UNSET
-    volume_mounts: (
-        Annotated[
-            list[VolumeMount],
-            several("Where the container sees the volumes.", 64, by=("mountPath",)),
-        ]
-        | UnsetType
-    ) = UNSET
-    node_selector: NodeLabels | UnsetType = UNSET
-    tolerations: (
-        Annotated[
-            list[Toleration],
-            several("Taints of nodes that the pods put up with. Default: none.", 32),
-        ]
-        | UnsetType
-    ) = UNSET
-    affinity: (
-        Annotated[
-            Affinity,
-            described("Nodes and other pods that the pods want or avoid. Default: none."),
-        ]
-        | UnsetType
-    ) = UNSET
-    topology_spread_constraints: (
-        Annotated[
-            list[TopologySpreadConstraint],
-            several(
-                "How evenly the handler's pods are spread over hosts or zones. The operator adds "
-                "the selector of the handler's own pods.",
-                8,
-                by=("topologyKey", "whenUnsatisfiable"),
-            ),
-        ]
-        | UnsetType
-    ) = UNSET
+    volumes: Annotated[
+        tuple[Volume, ...], several("Volumes the container can mount.", 32, by=("name",))
+    ] = ()
+    volume_mounts: Annotated[
+        tuple[VolumeMount, ...],
+        several("Where the container sees the volumes.", 64, by=("mountPath",)),
+    ] = ()
+    node_selector: NodeLabels = field(default_factory=dict)
+    tolerations: Annotated[
+        tuple[Toleration, ...],
+        several("Taints of nodes that the pods put up with. Default: none.", 32),
+    ] = ()
+    affinity: Annotated[
+        Affinity, described("Nodes and other pods that the pods want or avoid. Default: none.")
+    ] = Affinity()
+    topology_spread_constraints: Annotated[
+        tuple[TopologySpreadConstraint, ...],
+        several(
+            "How evenly the handler's pods are spread over hosts or zones. The operator adds "
+            "the selector of the handler's own pods.",
+            8,
+            by=("topologyKey", "whenUnsatisfiable"),
+        ),
+    ] = ()
     priority_class_name: (
         Annotated[
             str,
@@ -270,95 +253,31 @@ class GatiHandlerSpec(Part, frozen=True, kw_only=True):
         ]
         | UnsetType
     ) = UNSET
-    pod_labels: (
-        Annotated[
-            dict[str, Annotated[str, text("The label's value.", 63, pattern=LABEL_VALUE)]],
-            mapping("Further labels of the pods.", 32, rules=(_LEGAL_KEYS, _OWN_KEYS)),
-        ]
-        | UnsetType
-    ) = UNSET
-    pod_annotations: (
-        Annotated[
-            dict[str, Annotated[str, text("The annotation's value.", 8192)]],
-            mapping("Further annotations of the pods.", 32, rules=(_LEGAL_KEYS, _OWN_KEYS)),
-        ]
-        | UnsetType
-    ) = UNSET
-    termination_grace_period_seconds: (
-        Annotated[
-            int,
-            whole(
-                "Seconds until a pod that is to go is killed. It answers for the first 5 of them, then "
-                "gets SIGTERM. Default 30.",
-                0,
-                3600,
-            ),
-        ]
-        | UnsetType
-    ) = UNSET
-    probes: (
-        Annotated[
-            Probes,
-            described(
-                "Health checks. Default: readiness and liveness by GET /health on spec.port."
-            ),
-        ]
-        | UnsetType
-    ) = UNSET
-    security: (
-        Annotated[
-            Security,
-            described("How far the pods are locked in. Default: the profile Restricted."),
-        ]
-        | UnsetType
-    ) = UNSET
-
-
-class GatiHandlerStatus(Part, frozen=True, kw_only=True):
-    """What was seen. Written by the operator only."""
-
-    observed_generation: Annotated[int, GENERATION] | UnsetType = UNSET
-    phase: (
-        Annotated[
-            Literal["Pending", "Running", "Failed", "Suspended", "Decommissioned"],
-            described(
-                "In one word. Pending: on its way. Running: serves, be it the last version while "
-                "the next one is on its way. Failed: somebody has to act; the condition Ready says "
-                "why and what to do. Suspended: "
-                "spec.suspend is true. Decommissioned: not in use yet."
-            ),
-        ]
-        | UnsetType
-    ) = UNSET
-    replicas: (
-        Annotated[int, whole("Pods that exist, old ones included.", 0, 2**31 - 1)] | UnsetType
-    ) = UNSET
-    ready_replicas: (
-        Annotated[int, whole("Pods that are ready to be sent requests.", 0, 2**31 - 1)] | UnsetType
-    ) = UNSET
-    updated_replicas: (
-        Annotated[int, whole("Pods that run what the spec says now.", 0, 2**31 - 1)] | UnsetType
-    ) = UNSET
-    selector: (
-        Annotated[
-            str,
-            text("Selects the handler's pods; the scale subresource and autoscalers use it.", 1024),
-        ]
-        | UnsetType
-    ) = UNSET
-    version: (
-        Annotated[str, text("The version in effect: spec.version, or its default.", 128)]
-        | UnsetType
-    ) = UNSET
-    image: (
-        Annotated[str, text("The image in effect: spec.image, or the operator's default.", 512)]
-        | UnsetType
-    ) = UNSET
-    template_hash: (
-        Annotated[str, text("Of the pods' template that the numbers and Ready are about.", 64)]
-        | UnsetType
-    ) = UNSET
-    conditions: Conditions | UnsetType = UNSET
+    pod_labels: Annotated[
+        dict[str, Annotated[str, text("The label's value.", 63, pattern=LABEL_VALUE)]],
+        mapping("Further labels of the pods.", 32, rules=(_LEGAL_KEYS, _OWN_KEYS)),
+    ] = field(default_factory=dict)
+    pod_annotations: Annotated[
+        dict[str, Annotated[str, text("The annotation's value.", 8192)]],
+        mapping("Further annotations of the pods.", 32, rules=(_LEGAL_KEYS, _OWN_KEYS)),
+    ] = field(default_factory=dict)
+    termination_grace_period_seconds: Annotated[
+        int,
+        whole(
+            "Seconds until a pod that is to go is killed. It answers for the first 5 of them, then "
+            "gets SIGTERM.",
+            0,
+            3600,
+        ),
+    ] = 30
+    probes: Annotated[
+        Probes,
+        described("Health checks. Default: readiness and liveness by GET /health on spec.port."),
+    ] = Probes()
+    security: Annotated[
+        Security,
+        described("How far the pods are locked in. Default: the profile Restricted."),
+    ] = Security()
 
 
 class GatiHandler(Part, frozen=True, kw_only=True):

@@ -44,7 +44,7 @@ class GatiModuleSpec(Part, frozen=True, kw_only=True):
         ]
         | UnsetType
     ) = UNSET
-    replicas: Annotated[int, whole("How many pods.", 0, 1000)] = 1
+    replicas: Annotated[int, whole("How many pods.", 0, 1000, by_server=True)] = 1
     image: (
         Annotated[
             str,
@@ -62,7 +62,7 @@ class GatiModuleSpec(Part, frozen=True, kw_only=True):
     ) = UNSET
     capabilities: (
         Annotated[
-            list[
+            tuple[
                 Annotated[
                     str,
                     text(
@@ -70,7 +70,8 @@ class GatiModuleSpec(Part, frozen=True, kw_only=True):
                         63,
                         pattern=r"^[a-z][-a-z0-9.:]*$",
                     ),
-                ]
+                ],
+                ...,
             ],
             several(
                 "What the module may do beyond computing, in Gati's own words (network, storage); "

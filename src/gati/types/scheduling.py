@@ -40,7 +40,7 @@ class LabelSelectorRequirement(Part, frozen=True, kw_only=True):
     ]
     values: (
         Annotated[
-            list[Annotated[str, text("One value.", 63, pattern=LABEL_VALUE)]],
+            tuple[Annotated[str, text("One value.", 63, pattern=LABEL_VALUE)], ...],
             several("The values for In and NotIn.", 32),
         ]
         | UnsetType
@@ -58,7 +58,8 @@ class LabelSelector(Part, frozen=True, kw_only=True):
         | UnsetType
     ) = UNSET
     match_expressions: (
-        Annotated[list[LabelSelectorRequirement], several("Further conditions.", 16)] | UnsetType
+        Annotated[tuple[LabelSelectorRequirement, ...], several("Further conditions.", 16)]
+        | UnsetType
     ) = UNSET
 
 
@@ -75,7 +76,7 @@ class NodeSelectorRequirement(Part, frozen=True, kw_only=True):
     ]
     values: (
         Annotated[
-            list[Annotated[str, text("One value.", 63, pattern=LABEL_VALUE)]],
+            tuple[Annotated[str, text("One value.", 63, pattern=LABEL_VALUE)], ...],
             several("The values compared with.", 64),
         ]
         | UnsetType
@@ -86,12 +87,14 @@ class NodeSelectorTerm(Part, frozen=True, kw_only=True):
     """Conditions of which all must hold."""
 
     match_expressions: (
-        Annotated[list[NodeSelectorRequirement], several("Conditions on the node's labels.", 16)]
+        Annotated[
+            tuple[NodeSelectorRequirement, ...], several("Conditions on the node's labels.", 16)
+        ]
         | UnsetType
     ) = UNSET
     match_fields: (
         Annotated[
-            list[NodeSelectorRequirement],
+            tuple[NodeSelectorRequirement, ...],
             several("Conditions on the node's fields; only metadata.name is known.", 16),
         ]
         | UnsetType
@@ -102,7 +105,7 @@ class NodeSelector(Part, frozen=True, kw_only=True):
     """Terms of which one must hold."""
 
     node_selector_terms: Annotated[
-        list[NodeSelectorTerm], several("The terms; one of them must hold.", 16)
+        tuple[NodeSelectorTerm, ...], several("The terms; one of them must hold.", 16)
     ]
 
 
@@ -122,7 +125,7 @@ class NodeAffinity(Part, frozen=True, kw_only=True):
     ) = UNSET
     preferred_during_scheduling_ignored_during_execution: (
         Annotated[
-            list[PreferredSchedulingTerm], several("Nodes the pods should rather run on.", 16)
+            tuple[PreferredSchedulingTerm, ...], several("Nodes the pods should rather run on.", 16)
         ]
         | UnsetType
     ) = UNSET
@@ -138,7 +141,7 @@ class PodAffinityTerm(Part, frozen=True, kw_only=True):
     topology_key: Annotated[str, text(_TOPOLOGY_KEY, 317, pattern=QUALIFIED_NAME)]
     namespaces: (
         Annotated[
-            list[Annotated[str, text("A namespace's name.", 63, pattern=DNS_LABEL)]],
+            tuple[Annotated[str, text("A namespace's name.", 63, pattern=DNS_LABEL)], ...],
             several("Where the other pods are. Default: the handler's own namespace.", 16),
         ]
         | UnsetType
@@ -164,14 +167,15 @@ class PodAffinity(Part, frozen=True, kw_only=True):
 
     required_during_scheduling_ignored_during_execution: (
         Annotated[
-            list[PodAffinityTerm],
+            tuple[PodAffinityTerm, ...],
             several("Pods to be near to; the handler's pods wait where that cannot be.", 16),
         ]
         | UnsetType
     ) = UNSET
     preferred_during_scheduling_ignored_during_execution: (
         Annotated[
-            list[WeightedPodAffinityTerm], several("Pods to be near to where that can be.", 16)
+            tuple[WeightedPodAffinityTerm, ...],
+            several("Pods to be near to where that can be.", 16),
         ]
         | UnsetType
     ) = UNSET
@@ -182,14 +186,14 @@ class PodAntiAffinity(Part, frozen=True, kw_only=True):
 
     required_during_scheduling_ignored_during_execution: (
         Annotated[
-            list[PodAffinityTerm],
+            tuple[PodAffinityTerm, ...],
             several("Pods to keep away from; the handler's pods wait where that cannot be.", 16),
         ]
         | UnsetType
     ) = UNSET
     preferred_during_scheduling_ignored_during_execution: (
         Annotated[
-            list[WeightedPodAffinityTerm],
+            tuple[WeightedPodAffinityTerm, ...],
             several("Pods to keep away from where that can be.", 16),
         ]
         | UnsetType
@@ -214,14 +218,17 @@ class Toleration(Part, frozen=True, kw_only=True):
             "has(self.key) || (has(self.operator) && self.operator == 'Exists')",
             "a toleration without key tolerates everything: write operator: Exists with it, or "
             "name the key",
+            lambda it: it.key is not UNSET or it.operator == "Exists",
         ),
         Rule(
             "!has(self.value) || !has(self.operator) || self.operator == 'Equal'",
             "operator: Exists compares with no value: leave value out",
+            lambda it: it.value is UNSET or it.operator != "Exists",
         ),
         Rule(
             "!has(self.tolerationSeconds) || (has(self.effect) && self.effect == 'NoExecute')",
             "tolerationSeconds works with effect: NoExecute only",
+            lambda it: it.toleration_seconds is UNSET or it.effect == "NoExecute",
         ),
     )
 
@@ -267,6 +274,7 @@ class TopologySpreadConstraint(Part, frozen=True, kw_only=True):
         Rule(
             "!has(self.minDomains) || self.whenUnsatisfiable == 'DoNotSchedule'",
             "minDomains works with whenUnsatisfiable: DoNotSchedule only",
+            lambda it: it.min_domains is UNSET or it.when_unsatisfiable == "DoNotSchedule",
         ),
     )
 

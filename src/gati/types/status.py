@@ -52,7 +52,7 @@ class Condition(Part, frozen=True, kw_only=True):
 
 
 Conditions = Annotated[
-    list[Condition],
+    tuple[Condition, ...],
     several(
         "Ready: does its work. Reconciling: on its way. Stalled: cannot go on unless somebody "
         "changes something; the message says what. The last two are there only while they hold.",

@@ -6,11 +6,12 @@ are not managed yet; each description says what its field asks for.
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Annotated, Literal
 
 from msgspec import UNSET, UnsetType
 
-from crds.part import DNS_NAME, ONE_WORD, Part, at_most_one, described, several, text, whole
+from crds.part import DNS_NAME, ONE_WORD, Part, at_most_one, described, moment, several, text, whole
 from gati.types.status import GENERATION, Conditions
 
 _VERSION = "The release, for example v1.0.0."
@@ -40,12 +41,8 @@ class GatiVersionSpec(Part, frozen=True, kw_only=True):
     ) = UNSET
     timestamp: (
         Annotated[
-            str,
-            text(
-                "When the release was made, as RFC 3339, for example 2025-11-22T10:00:00Z.",
-                64,
-                format="date-time",
-            ),
+            datetime,
+            moment("When the release was made, as RFC 3339, for example 2025-11-22T10:00:00Z."),
         ]
         | UnsetType
     ) = UNSET
@@ -68,7 +65,7 @@ class GatiVersionSpec(Part, frozen=True, kw_only=True):
     ) = UNSET
     transformers: (
         Annotated[
-            list[Annotated[str, text("Name of one transformer.", 253, pattern=ONE_WORD)]],
+            tuple[Annotated[str, text("Name of one transformer.", 253, pattern=ONE_WORD)], ...],
             several("Transformers between this version and its neighbours, in order.", 32),
         ]
         | UnsetType

@@ -14,6 +14,7 @@ from msgspec import UNSET, UnsetType, field
 from crds.part import (
     DNS_LABEL,
     DNS_NAME,
+    FOLDER,
     Part,
     Rule,
     described,
@@ -23,9 +24,12 @@ from crds.part import (
     text,
     whole,
 )
-from gati.types.environment import ObjectFieldSelector, ResourceFieldSelector
+from gati.names import SCRATCH_VOLUME
+from gati.types.environment import ObjectFieldSelector, Reference, ResourceFieldSelector
+from objects.quantity import Quantity
 
-_MODE = "Permission bits as a decimal number (420 is 0644, 256 is 0400). "
+_MODE = "Permission bits as a decimal number (420 is 0644, 256 is 0400)."
+_ITEMS = several("Which keys, and their files. Default: every key.", 64)
 
 
 class KeyToPath(Part, frozen=True, kw_only=True):
@@ -35,54 +39,47 @@ class KeyToPath(Part, frozen=True, kw_only=True):
     path: Annotated[
         str, text("The file below the volume's root; relative, without '..'.", 1024, least=1)
     ]
-    mode: Annotated[int, whole(f"{_MODE}Default: defaultMode.", 0, 0o777)] | UnsetType = UNSET
+    mode: Annotated[int, whole(f"{_MODE} Default: defaultMode.", 0, 0o777)] | UnsetType = UNSET
 
 
-class ConfigMapVolumeSource(Part, frozen=True, kw_only=True):
+class Projection(Reference, frozen=True, kw_only=True):
+    """Keys of a ConfigMap or a Secret as files."""
+
+    items: Annotated[tuple[KeyToPath, ...], _ITEMS] | UnsetType = UNSET
+
+
+class ConfigMapVolumeSource(Projection, frozen=True, kw_only=True):
     """A ConfigMap as files."""
 
-    name: Annotated[str, text("Name of the ConfigMap.", 253, pattern=DNS_NAME)]
-    items: (
-        Annotated[list[KeyToPath], several("Which keys, and their files. Default: every key.", 64)]
-        | UnsetType
-    ) = UNSET
-    default_mode: Annotated[int, whole(f"{_MODE}Default 420.", 0, 0o777)] | UnsetType = UNSET
-    optional: (
-        Annotated[bool, described("Start also where the ConfigMap is missing. Default false.")]
-        | UnsetType
-    ) = UNSET
+    default_mode: Annotated[int, whole(_MODE, 0, 0o777)] = 0o644
 
 
 class SecretVolumeSource(Part, frozen=True, kw_only=True):
     """A Secret as files."""
 
     secret_name: Annotated[str, text("Name of the Secret.", 253, pattern=DNS_NAME)]
-    items: (
-        Annotated[list[KeyToPath], several("Which keys, and their files. Default: every key.", 64)]
-        | UnsetType
-    ) = UNSET
-    default_mode: Annotated[int, whole(f"{_MODE}Default 420.", 0, 0o777)] | UnsetType = UNSET
     optional: (
-        Annotated[bool, described("Start also where the Secret is missing. Default false.")]
-        | UnsetType
-    ) = UNSET
-
-
-class EmptyDirVolumeSource(Part, frozen=True, kw_only=True):
-    """Scratch space that lives as long as the pod."""
-
-    medium: (
         Annotated[
-            Literal["", "Memory"],
-            described(
-                "Memory keeps it in RAM, counted against limits.memory. Default: the node's disk."
-            ),
+            bool, described("Start also where it, or a key named here, is missing. Default false.")
         ]
         | UnsetType
     ) = UNSET
+    items: Annotated[tuple[KeyToPath, ...], _ITEMS] | UnsetType = UNSET
+    default_mode: Annotated[int, whole(_MODE, 0, 0o777)] = 0o644
+
+
+class EmptyDirVolumeSource(Part, frozen=True, kw_only=True, omit_defaults=True):
+    """Scratch space that lives as long as the pod."""
+
+    medium: Annotated[
+        Literal["", "Memory"],
+        described(
+            "Memory keeps it in RAM, counted against limits.memory. Default: the node's disk."
+        ),
+    ] = ""
     size_limit: (
         Annotated[
-            int | str,
+            Quantity,
             quantity(
                 "The pod is evicted when it holds more, for example 256Mi. Default: no limit."
             ),
@@ -91,7 +88,7 @@ class EmptyDirVolumeSource(Part, frozen=True, kw_only=True):
     ) = UNSET
 
 
-class PersistentVolumeClaimVolumeSource(Part, frozen=True, kw_only=True):
+class PersistentVolumeClaimVolumeSource(Part, frozen=True, kw_only=True, omit_defaults=True):
     """A claim that already exists in the same namespace."""
 
     claim_name: Annotated[
@@ -103,37 +100,7 @@ class PersistentVolumeClaimVolumeSource(Part, frozen=True, kw_only=True):
             pattern=DNS_NAME,
         ),
     ]
-    read_only: (
-        Annotated[bool, described("Mount it read-only everywhere. Default false.")] | UnsetType
-    ) = UNSET
-
-
-class ConfigMapProjection(Part, frozen=True, kw_only=True):
-    """Keys of a ConfigMap within a projected volume."""
-
-    name: Annotated[str, text("Name of the ConfigMap.", 253, pattern=DNS_NAME)]
-    items: (
-        Annotated[list[KeyToPath], several("Which keys, and their files. Default: every key.", 64)]
-        | UnsetType
-    ) = UNSET
-    optional: (
-        Annotated[bool, described("Start also where the ConfigMap is missing. Default false.")]
-        | UnsetType
-    ) = UNSET
-
-
-class SecretProjection(Part, frozen=True, kw_only=True):
-    """Keys of a Secret within a projected volume."""
-
-    name: Annotated[str, text("Name of the Secret.", 253, pattern=DNS_NAME)]
-    items: (
-        Annotated[list[KeyToPath], several("Which keys, and their files. Default: every key.", 64)]
-        | UnsetType
-    ) = UNSET
-    optional: (
-        Annotated[bool, described("Start also where the Secret is missing. Default false.")]
-        | UnsetType
-    ) = UNSET
+    read_only: Annotated[bool, described("Mount it read-only everywhere.")] = False
 
 
 class DownwardAPIVolumeFile(Part, frozen=True, kw_only=True):
@@ -143,10 +110,12 @@ class DownwardAPIVolumeFile(Part, frozen=True, kw_only=True):
         Rule(
             "!(has(self.fieldRef) && has(self.resourceFieldRef))",
             "write fieldRef or resourceFieldRef, not both",
+            lambda it: it.field_ref is UNSET or it.resource_field_ref is UNSET,
         ),
         Rule(
             "has(self.fieldRef) || has(self.resourceFieldRef)",
             "name what the file holds: write fieldRef or resourceFieldRef",
+            lambda it: it.field_ref is not UNSET or it.resource_field_ref is not UNSET,
         ),
     )
 
@@ -160,16 +129,15 @@ class DownwardAPIVolumeFile(Part, frozen=True, kw_only=True):
         Annotated[ResourceFieldSelector, described("A request or limit of the container.")]
         | UnsetType
     ) = UNSET
-    mode: Annotated[int, whole(f"{_MODE}Default: defaultMode.", 0, 0o777)] | UnsetType = UNSET
+    mode: Annotated[int, whole(f"{_MODE} Default: defaultMode.", 0, 0o777)] | UnsetType = UNSET
 
 
 class DownwardAPIProjection(Part, frozen=True, kw_only=True):
     """Fields of the pod as files within a projected volume."""
 
-    items: (
-        Annotated[list[DownwardAPIVolumeFile], several("The files and what they hold.", 32)]
-        | UnsetType
-    ) = UNSET
+    items: Annotated[
+        tuple[DownwardAPIVolumeFile, ...], several("The files and what they hold.", 32)
+    ] = ()
 
 
 class VolumeProjection(Part, frozen=True, kw_only=True):
@@ -182,10 +150,8 @@ class VolumeProjection(Part, frozen=True, kw_only=True):
         ),
     )
 
-    config_map: Annotated[ConfigMapProjection, described("Keys of a ConfigMap.")] | UnsetType = (
-        UNSET
-    )
-    secret: Annotated[SecretProjection, described("Keys of a Secret.")] | UnsetType = UNSET
+    config_map: Annotated[Projection, described("Keys of a ConfigMap.")] | UnsetType = UNSET
+    secret: Annotated[Projection, described("Keys of a Secret.")] | UnsetType = UNSET
     downward_api: Annotated[DownwardAPIProjection, described("Fields of the pod.")] | UnsetType = (
         field(default=UNSET, name="downwardAPI")
     )
@@ -194,8 +160,8 @@ class VolumeProjection(Part, frozen=True, kw_only=True):
 class ProjectedVolumeSource(Part, frozen=True, kw_only=True):
     """Several sources put together in one folder."""
 
-    sources: Annotated[list[VolumeProjection], several("What is put together.", 16)]
-    default_mode: Annotated[int, whole(f"{_MODE}Default 420.", 0, 0o777)] | UnsetType = UNSET
+    sources: Annotated[tuple[VolumeProjection, ...], several("What is put together.", 16)]
+    default_mode: Annotated[int, whole(_MODE, 0, 0o777)] = 0o644
 
 
 class Volume(Part, frozen=True, kw_only=True):
@@ -208,8 +174,10 @@ class Volume(Part, frozen=True, kw_only=True):
             "persistentVolumeClaim or projected (other kinds are not offered)",
         ),
         Rule(
-            "self.name != 'gati-tmp'",
-            "gati-tmp is what the operator calls its own volume at /tmp: choose another name",
+            f"self.name != '{SCRATCH_VOLUME}'",
+            f"{SCRATCH_VOLUME} is what the operator calls its own volume at /tmp: choose another "
+            "name",
+            lambda it: it.name != SCRATCH_VOLUME,
         ),
     )
 
@@ -240,7 +208,7 @@ class Volume(Part, frozen=True, kw_only=True):
     ) = UNSET
 
 
-class VolumeMount(Part, frozen=True, kw_only=True):
+class VolumeMount(Part, frozen=True, kw_only=True, omit_defaults=True):
     """Where the container sees one of the volumes."""
 
     name: Annotated[str, text("Name of one of spec.volumes.", 63, pattern=DNS_LABEL)]
@@ -249,14 +217,10 @@ class VolumeMount(Part, frozen=True, kw_only=True):
         text(
             "The folder in the container, for example /etc/app. No ':' in it.",
             1024,
-            pattern=r"^/[^:]*$",
+            pattern=FOLDER,
         ),
     ]
-    sub_path: (
-        Annotated[
-            str,
-            text("Only this file or folder of the volume; relative. Default: all of it.", 1024),
-        ]
-        | UnsetType
-    ) = UNSET
-    read_only: Annotated[bool, described("Mount it read-only. Default false.")] | UnsetType = UNSET
+    sub_path: Annotated[
+        str, text("Only this file or folder of the volume; relative. Default: all of it.", 1024)
+    ] = ""
+    read_only: Annotated[bool, described("Mount it read-only.")] = False

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from msgspec import UNSET, UnsetType, field
+from msgspec import UNSET, Meta, UnsetType, field
 
 from crds.part import (
     DNS_NAME,
@@ -18,6 +18,18 @@ from crds.part import (
     text,
     whole,
 )
+from objects.quantity import Quantity, amount
+
+DEFAULT_REQUESTS = {"cpu": Quantity("100m"), "memory": Quantity("128Mi")}
+DEFAULT_LIMITS = {"cpu": Quantity("500m"), "memory": Quantity("512Mi")}
+"""By the names of the fields below. Where a written one crosses a default, the default gives way."""
+
+NON_ROOT = 65532
+"""The ``nonroot`` user of the distroless images; any number but 0 would do."""
+
+
+def _identity(description: str) -> Meta:
+    return whole(f"{description} Default {NON_ROOT} with profile Restricted.", 0, 2**31 - 1)
 
 
 class Autoscaling(Part, frozen=True, kw_only=True):
@@ -27,11 +39,13 @@ class Autoscaling(Part, frozen=True, kw_only=True):
         Rule(
             "!self.enabled || has(self.maxReplicas)",
             "autoscaling needs an upper bound: write maxReplicas beside enabled: true",
+            lambda it: not it.enabled or it.max_replicas is not UNSET,
         ),
         Rule(
             "!has(self.minReplicas) || !has(self.maxReplicas) "
             "|| self.minReplicas <= self.maxReplicas",
             "minReplicas is more than maxReplicas: lower minReplicas or raise maxReplicas",
+            lambda it: it.max_replicas is UNSET or it.min_replicas <= it.max_replicas,
         ),
     )
 
@@ -43,25 +57,20 @@ class Autoscaling(Part, frozen=True, kw_only=True):
             "spec.replicas."
         ),
     ]
-    min_replicas: Annotated[int, whole("Never fewer pods than this. Default 1.", 1, 1000)] | (
-        UnsetType
-    ) = UNSET
+    min_replicas: Annotated[int, whole("Never fewer pods than this.", 1, 1000)] = 1
     max_replicas: (
         Annotated[int, whole("Never more pods than this. Required with enabled: true.", 1, 1000)]
         | UnsetType
     ) = UNSET
-    target_cpu: (
-        Annotated[
-            int,
-            whole(
-                "Percent of requests.cpu that the pods use on average; above it pods are added, "
-                "well below it pods are taken away. Default 70.",
-                1,
-                100,
-            ),
-        ]
-        | UnsetType
-    ) = field(default=UNSET, name="targetCPU")
+    target_cpu: Annotated[
+        int,
+        whole(
+            "Percent of requests.cpu that the pods use on average; above it pods are added, "
+            "well below it pods are taken away.",
+            1,
+            100,
+        ),
+    ] = field(default=70, name="targetCPU")
 
 
 class ResourceRequests(Part, frozen=True, kw_only=True):
@@ -69,20 +78,25 @@ class ResourceRequests(Part, frozen=True, kw_only=True):
 
     cpu: (
         Annotated[
-            int | str,
-            explained_quantity("Processor time: 1 is a core, 100m a tenth. Default 100m."),
+            Quantity,
+            explained_quantity(
+                f"Processor time: 1 is a core, 100m a tenth. Default {DEFAULT_REQUESTS['cpu']}."
+            ),
         ]
         | UnsetType
     ) = UNSET
     memory: (
         Annotated[
-            int | str, explained_quantity("Memory in bytes, for example 128Mi. Default 128Mi.")
+            Quantity,
+            explained_quantity(
+                f"Memory in bytes, for example 128Mi. Default {DEFAULT_REQUESTS['memory']}."
+            ),
         ]
         | UnsetType
     ) = UNSET
     ephemeral_storage: (
         Annotated[
-            int | str,
+            Quantity,
             explained_quantity("Local disk in bytes, for example 1Gi. Default: not set aside."),
         ]
         | UnsetType
@@ -94,21 +108,26 @@ class ResourceLimits(Part, frozen=True, kw_only=True):
 
     cpu: (
         Annotated[
-            int | str,
-            explained_quantity("Processor time; above it the pod is slowed down. Default 500m."),
+            Quantity,
+            explained_quantity(
+                f"Processor time; above it the pod is slowed down. Default {DEFAULT_LIMITS['cpu']}."
+            ),
         ]
         | UnsetType
     ) = UNSET
     memory: (
         Annotated[
-            int | str,
-            explained_quantity("Memory in bytes; above it the container is killed. Default 512Mi."),
+            Quantity,
+            explained_quantity(
+                "Memory in bytes; above it the container is killed. "
+                f"Default {DEFAULT_LIMITS['memory']}."
+            ),
         ]
         | UnsetType
     ) = UNSET
     ephemeral_storage: (
         Annotated[
-            int | str,
+            Quantity,
             explained_quantity(
                 "Local disk in bytes; above it the pod is evicted. Default: no limit."
             ),
@@ -117,31 +136,35 @@ class ResourceLimits(Part, frozen=True, kw_only=True):
     ) = field(default=UNSET, name="ephemeral-storage")
 
 
-def _within_limit(shown: str, path: str) -> Rule:
+def _within_limit(resource: str) -> Rule:
+    attribute = resource.replace("-", "_")
+    # CEL has no field name with a hyphen: the API server offers this escaped one.
+    path = resource.replace("-", "__dash__")
     requested, limit = f"self.requests.{path}", f"self.limits.{path}"
+
+    def holds(it: ResourceRequirements) -> bool:
+        request, limit = getattr(it.requests, attribute), getattr(it.limits, attribute)
+        return UNSET in (request, limit) or amount(request) <= amount(limit)
+
     return Rule(
         f"!has(self.requests) || !has(self.limits) || !has({requested}) || !has({limit}) || "
         f"!isQuantity(string({requested})) || !isQuantity(string({limit})) || "
         f"quantity(string({requested})).compareTo(quantity(string({limit}))) <= 0",
-        f"requests.{shown} is more than limits.{shown}: raise the limit or lower the request",
+        f"requests.{resource} is more than limits.{resource}: raise the limit or lower the request",
+        holds,
     )
 
 
 class ResourceRequirements(Part, frozen=True, kw_only=True):
     """Requests and limits of each pod; what is not written keeps its default, key by key."""
 
-    rules = (
-        _within_limit("cpu", "cpu"),
-        _within_limit("memory", "memory"),
-        # CEL has no field name with a hyphen: the API server offers this escaped one.
-        _within_limit("ephemeral-storage", "ephemeral__dash__storage"),
-    )
+    rules = tuple(_within_limit(resource) for resource in ("cpu", "memory", "ephemeral-storage"))
 
-    requests: (
-        Annotated[ResourceRequests, described("What is set aside for each pod.")] | UnsetType
-    ) = UNSET
-    limits: Annotated[ResourceLimits, described("What each pod may use at most.")] | UnsetType = (
-        UNSET
+    requests: Annotated[ResourceRequests, described("What is set aside for each pod.")] = (
+        ResourceRequests()
+    )
+    limits: Annotated[ResourceLimits, described("What each pod may use at most.")] = (
+        ResourceLimits()
     )
 
 
@@ -159,49 +182,23 @@ class Security(Part, frozen=True, kw_only=True):
             "!has(self.runAsUser) || self.runAsUser > 0 "
             "|| (has(self.profile) && self.profile == 'Baseline')",
             "runAsUser: 0 is root: write a uid of 1 or more, or profile: Baseline",
+            lambda it: it.run_as_user != 0 or it.profile == "Baseline",
         ),
     )
 
-    profile: (
-        Annotated[
-            Literal["Restricted", "Baseline"],
-            described(
-                "Which of the Pod Security Standards the pods keep. Restricted (the default): not "
-                "root, no capability, no privilege escalation, seccomp RuntimeDefault. Baseline: "
-                "the image's own user is left alone, root included."
-            ),
-        ]
-        | UnsetType
-    ) = UNSET
-    run_as_user: (
-        Annotated[
-            int,
-            whole(
-                "Numeric uid of the process. Default 65532 with profile Restricted.", 0, 2**31 - 1
-            ),
-        ]
-        | UnsetType
-    ) = UNSET
-    run_as_group: (
-        Annotated[
-            int,
-            whole(
-                "Numeric gid of the process. Default 65532 with profile Restricted.", 0, 2**31 - 1
-            ),
-        ]
-        | UnsetType
-    ) = UNSET
-    fs_group: (
-        Annotated[
-            int,
-            whole(
-                "Numeric gid that volumes are given to. Default 65532 with profile Restricted.",
-                0,
-                2**31 - 1,
-            ),
-        ]
-        | UnsetType
-    ) = UNSET
+    profile: Annotated[
+        Literal["Restricted", "Baseline"],
+        described(
+            "Which of the Pod Security Standards the pods keep. Restricted: not root, no "
+            "capability, no privilege escalation, seccomp RuntimeDefault. Baseline: the image's "
+            "own user is left alone, root included."
+        ),
+    ] = "Restricted"
+    run_as_user: Annotated[int, _identity("Numeric uid of the process.")] | UnsetType = UNSET
+    run_as_group: Annotated[int, _identity("Numeric gid of the process.")] | UnsetType = UNSET
+    fs_group: Annotated[int, _identity("Numeric gid that volumes are given to.")] | UnsetType = (
+        UNSET
+    )
     read_only_root_filesystem: (
         Annotated[
             bool,
