@@ -353,3 +353,102 @@ async def test_lasting_server_errors_end_in_a_fresh_list(bench):
     bench.api.cut_off()
     await asyncio.sleep(300)
     assert bench.verbs[1:8] == ["watch 100"] * 6 + ["watch initial"]
+
+
+@pytest.mark.parametrize("watch_list", [False, True])
+async def test_names_only_fills_a_store_with_metadata(bench, watch_list):
+    bench.api.watch_list = watch_list
+    bench.api.write("a", "long")
+    bench.start(bench.make(bench.store, names_only=True))
+    await bench.store.wait_synced()
+    bench.api.write("b", "long")
+    await asyncio.sleep(1)
+    assert [sorted(obj) for obj in bench.store.all()] == [["kind", "metadata"]] * 2
+    bench.api.erase("a")
+    await asyncio.sleep(1)
+    assert bench.gone == ["a"]
+
+
+async def test_a_410_in_a_stream_lists_again_and_misses_no_deletion(bench, monkeypatch):
+    bench.api.write("a")
+    bench.start()
+    await bench.store.wait_synced()
+    events = History.watch
+
+    async def expired(self: History, kind: Kind, *args: Any, **options: Any) -> Any:
+        async for event in events(self, kind, *args, **options):
+            yield event
+            if not options["initial_events"]:
+                raise ApiError(410, "Expired", "an ERROR frame")
+
+    monkeypatch.setattr(History, "watch", expired)
+    bench.api.cut_off()
+    await asyncio.sleep(0.01)
+    bench.api.write("b")
+    bench.api.erase("a")  # its frame is not sent any more
+    await asyncio.sleep(5)
+    assert bench.verbs == ["watch initial", "watch 101", "watch initial"]
+    assert (sorted(bench.held()), bench.gone) == (["b"], ["a"])
+
+
+@pytest.mark.parametrize(
+    ("optional", "code", "absent"),
+    [(True, 404, True), (True, 403, True), (True, 401, False), (False, 404, False)],
+)
+async def test_an_optional_kind_that_cannot_be_read_is_absent(bench, optional, code, absent):
+    reflector = bench.make(bench.store, optional=optional)
+    bench.api.failures = [ApiError(code)]
+    bench.start(reflector)
+    await asyncio.sleep(1)
+    assert (reflector.state, reflector.absent) == (State.WAITING, absent)
+    reflector.retry()
+    await bench.store.wait_synced()
+    assert not reflector.absent
+
+
+async def test_an_optional_kind_is_present_before_its_store_says_so(bench):
+    reflector = bench.make(bench.store, optional=True)
+    bench.api.failures = [ApiError(404)]
+    bench.start(reflector)
+    await asyncio.sleep(1)
+    seen: list[tuple[bool, bool]] = []
+    bench.store.on_synced.append(lambda: seen.append((bench.store.synced, reflector.absent)))
+    reflector.retry()
+    await bench.store.wait_synced()
+    assert seen == [(True, False)]
+
+
+async def test_an_optional_kind_is_not_asked_for_before_retry(bench):
+    reflector = bench.make(bench.store, optional=True)
+    bench.api.failures = [ApiError(404)]
+    bench.start(reflector)
+    await asyncio.sleep(120)
+    assert bench.verbs == ["watch initial"]
+    reflector.retry()
+    await asyncio.sleep(2)
+    assert bench.verbs == ["watch initial"] * 2
+    assert bench.store.synced
+
+
+async def test_an_optional_kind_without_a_right_is_asked_for_again(bench):
+    bench.api.failures = [ApiError(403)]
+    bench.start(bench.make(bench.store, optional=True))
+    await asyncio.sleep(20)
+    assert bench.store.synced
+
+
+async def test_retry_during_an_attempt_ends_the_wait_after_it(bench):
+    reflector = bench.make(bench.store, optional=True)
+    bench.api.failures = [ApiError(404)]
+    bench.api.asked = reflector.retry
+    bench.start(reflector)
+    await asyncio.sleep(2)
+    assert bench.store.synced
+
+
+async def test_retry_of_a_watch_that_works_changes_nothing(bench):
+    bench.start()
+    await bench.store.wait_synced()
+    bench.reflector.retry()
+    await asyncio.sleep(30)
+    assert bench.verbs == ["watch initial"]
