@@ -11,7 +11,6 @@ so nobody who changes what he was handed changes it for others.
 
 from __future__ import annotations
 
-import asyncio
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, TypeVar
@@ -20,7 +19,7 @@ import msgspec
 import structlog
 
 from contract.demands import Need, Watch
-from contract.metadata import controller_of, key_parts, known_newer, newer
+from contract.metadata import key_parts, known_newer, newer
 from contract.model import Kind, Object
 from reconciler.client.api import WatchEvent
 
@@ -61,7 +60,7 @@ class Store:
 
     ``scopes`` are the namespaces that are listed and watched each on its own; None is all of
     them at once, as it always is for kinds without namespaces. ``owners`` answers the uids of the
-    parents that an object may be a child of; as it stands, that of the controller owner reference.
+    parents that an object may be a child of.
     ``on_change`` is called after the store changed, ``on_synced`` after a scope was filled or
     could no longer be watched. Callbacks must not raise.
     """
@@ -71,11 +70,11 @@ class Store:
         watch: Watch,
         scopes: Sequence[str | None] = (None,),
         *,
-        owners: Callable[[Object], tuple[str, ...]] | None = None,
+        owners: Callable[[Object], tuple[str, ...]] = lambda _: (),
     ) -> None:
         self.watch = watch
         self.scopes = tuple(scopes) if watch.kind.namespaced else (None,)
-        self._owners = owners or controller_uid
+        self._owners = owners
         self.on_change: list[OnChange] = []
         self.on_synced: list[Callable[[], None]] = []
         self._objects: dict[NamespacedName, Held] = {}
@@ -101,14 +100,6 @@ class Store:
         """The same of one scope."""
         return scope not in self._unsynced
 
-    async def wait_synced(self) -> None:
-        """Return once synced."""
-        while not self.synced:
-            filled = asyncio.Event()
-            self.on_synced.append(filled.set)
-            await filled.wait()
-            self.on_synced.remove(filled.set)
-
     def __len__(self) -> int:
         return len(self._objects)
 
@@ -118,10 +109,6 @@ class Store:
     def remembered(self) -> int:
         """How many entries are kept: objects, what finds them, deletions not yet seen to arrive."""
         return len(self._objects) + len(self._owned) + len(self._indexed) + len(self._removed)
-
-    def all(self) -> tuple[Object, ...]:
-        """All objects."""
-        return tuple(held.decoded() for held in self._objects.values())
 
     def get(self, namespace: str, name: str) -> Object | None:
         """The object of that name, or None."""
@@ -325,12 +312,6 @@ def _discard(index: dict[Any, set[NamespacedName]], value: object, key: Namespac
         keys.discard(key)
         if not keys:
             del index[value]
-
-
-def controller_uid(obj: Object) -> tuple[str, ...]:
-    """The uid in the controller owner reference, if there is one."""
-    reference = controller_of(obj)
-    return (reference["uid"],) if reference else ()
 
 
 def _uid(obj: Object) -> str:
