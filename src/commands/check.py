@@ -11,7 +11,7 @@ from contract.plan import Controller, Right
 from reconciler.client.api import Discovery
 from reconciler.client.client import Client
 from reconciler.client.kubeconfig import Cluster
-from reconciler.process.lease import LEASE
+from reconciler.process.lease_record import LEASE
 from reconciler.rights import rights
 
 OLDEST = (1, 31)

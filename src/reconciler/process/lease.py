@@ -25,14 +25,13 @@ import uuid
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import structlog
 
-from contract.model import Kind, Object
+from contract.model import Object
 from reconciler.client.api import Api, ApiError, NotLeader, Unreachable
-
-LEASE = Kind("coordination.k8s.io", "v1", "Lease", "leases")
+from reconciler.process.lease_record import LEASE, Record
 
 T = TypeVar("T")
 
@@ -138,7 +137,7 @@ class Elector:
         self._leading = False
         self._renewed = _NEVER  # start of the last acknowledged renewal; the guard's one float
         self._lease: Object | None = None  # as last read or written; None: to be created
-        self._record: dict[str, Any] = {}  # its spec, kept also when the Lease is deleted
+        self._record = Record()  # of the Lease, kept also when the Lease is deleted
         self._observed = _NEVER  # when the record was last seen to change
         self._term = 0  # leaseTransitions of the record that we wrote
         self._fresh = False  # whether _lease can be written over without reading it again
@@ -169,12 +168,7 @@ class Elector:
     @property
     def holder(self) -> str:
         """Who held the Lease when it was last seen; empty for nobody, or not seen yet."""
-        return self._record.get("holderIdentity") or ""
-
-    @property
-    def transitions(self) -> int:
-        """How often the Lease changed hands, as last seen."""
-        return self._record.get("leaseTransitions") or 0
+        return self._record.holder
 
     # In the elector's loop.
 
@@ -241,7 +235,7 @@ class Elector:
                 while True:
                     try:
                         lease = await api.get(LEASE, self.namespace, self.name)
-                        if lease is None or not self._ours(lease.get("spec") or {}):
+                        if lease is None or not self._is_ours(Record.of(lease)):
                             _log.warning("lease not released: it is not ours any more")
                             return
                         body = self._body(lease, holder="", seconds=1)
@@ -274,7 +268,7 @@ class Elector:
         if not self._fresh:
             lease = await self._call(api.get(LEASE, self.namespace, self.name))
             self._observe(lease)
-            if self._leading and lease is not None and not self._ours(self._record):
+            if self._leading and lease is not None and not self._is_ours(self._record):
                 raise _Lost(f"taken by {self.holder}" if self.holder else "emptied by hand")
             # Also where the Lease is gone: its holder does not know yet, and still writes.
             if not self._leading and self._held_by_another():
@@ -288,7 +282,7 @@ class Elector:
         write = api.create if self._lease is None else api.replace
         self._observe(await self._call(write(LEASE, body)))
         self._fresh, self._said = True, ""
-        self._term, self._renewed = self.transitions, start
+        self._term, self._renewed = self._record.transitions, start
         return True
 
     async def _call(self, request: Awaitable[T]) -> T:
@@ -303,37 +297,23 @@ class Elector:
     def _observe(self, lease: Object | None) -> None:
         """Take note of the Lease; the waiting time starts again whenever its record changed."""
         self._lease = lease
-        record = (lease or {}).get("spec") or {}
+        record = Record.of(lease)
         if lease is not None and record != self._record:
             self._record, self._observed = record, self._clock()
 
     def _held_by_another(self) -> bool:
-        seconds = self._record.get("leaseDurationSeconds") or self.timing.lease
+        seconds = self._record.seconds or self.timing.lease
         taken = self.holder not in ("", self.identity)
         return taken and self._clock() < self._observed + seconds
 
-    def _ours(self, record: dict[str, Any]) -> bool:
-        """Is this the term that we won? One with our name and another number is not."""
-        return (
-            record.get("holderIdentity") == self.identity
-            and (record.get("leaseTransitions") or 0) == self._term
-        )
+    def _is_ours(self, record: Record) -> bool:
+        return record.is_term(self.identity, self._term)
 
     def _body(self, lease: Object | None, *, holder: str, seconds: int) -> Object:
         """The Lease to write: ``lease`` with a new record, or a first one."""
-        now = self._now().astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
-        old = (lease or {}).get("spec") or self._record
-        spec = {**old, "holderIdentity": holder, "leaseDurationSeconds": seconds, "renewTime": now}
-        if holder and holder != (old.get("holderIdentity") or ""):
-            spec["acquireTime"] = now
-            spec["leaseTransitions"] = (old.get("leaseTransitions") or 0) + 1 if old else 0
-        metadata = lease["metadata"] if lease else {"namespace": self.namespace, "name": self.name}
-        return {
-            "apiVersion": LEASE.api_version,
-            "kind": LEASE.kind,
-            "metadata": metadata,
-            "spec": spec,
-        }
+        old = Record.of(lease)
+        record = (old if old.spec else self._record).next(holder, seconds, self._now())
+        return record.written_to(lease, self.namespace, self.name)
 
     def _left(self) -> float:
         """Seconds to the renew deadline."""
