@@ -16,12 +16,11 @@ from __future__ import annotations
 import asyncio
 import random
 from collections.abc import Callable
-from typing import Protocol
 
 import structlog
 
 from contract.model import Kind
-from reconciler.client.api import RETRY_AFTER_LIMIT, ApiError, Unreachable
+from reconciler.client.api import RETRY_AFTER_LIMIT, Api, ApiError, Discovery, Unreachable
 
 AFTER_A_CHANGE = (1.0, 4.0, 15.0)
 """Seconds from a change to the first discovery, from that to the next, and so on. What changes
@@ -36,20 +35,6 @@ BACKOFF_LIMIT = 60.0
 log = structlog.stdlib.get_logger(__name__)
 
 
-class Served(Protocol):
-    """The result of one discovery."""
-
-    def serves(self, kind: Kind) -> bool | None:
-        """Is this version of the kind served? None where the discovery of its group failed."""
-
-
-class Discovers(Protocol):
-    """The part of the API that is used here."""
-
-    async def discover(self) -> Served:
-        """All kinds that the server serves. Raises ApiError or Unreachable."""
-
-
 class Discovered:
     """What is known of the kinds that somebody asks about.
 
@@ -60,7 +45,7 @@ class Discovered:
 
     def __init__(
         self,
-        api: Discovers,
+        api: Api,
         *,
         watched: Callable[[], bool],
         rng: random.Random | None = None,
@@ -69,7 +54,7 @@ class Discovered:
         self._api = api
         self._watched = watched
         self._random = rng or random.Random()  # noqa: S311 - spreads load, guards nothing
-        self._latest: Served | None = None
+        self._latest: Discovery | None = None
         self._known: dict[Kind, bool | None] = {}
         self._wanted = asyncio.Event()
         self._failures = 0

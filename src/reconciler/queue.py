@@ -41,20 +41,10 @@ class WorkQueue(Generic[K]):
     def __len__(self) -> int:
         return len(self._ready)
 
-    @property
-    def active(self) -> int:
-        """How many keys are being worked on."""
-        return len(self._active)
-
-    @property
-    def delayed(self) -> int:
-        """How many keys wait for their time."""
-        return len(self._timers)
-
-    @property
-    def failing(self) -> int:
-        """How many keys failed at their last try."""
-        return len(self._failures)
+    def remembered(self) -> int:
+        """Of how many keys anything is remembered: ready, worked on, delayed or failing."""
+        parts = (self._dirty, self._active, self._timers, self._failures, self._not_before)
+        return len(set().union(*parts))
 
     def add(self, key: K) -> None:
         """Work on the key as soon as a worker is free; adding twice is adding once.
@@ -127,10 +117,6 @@ class WorkQueue(Generic[K]):
         timer = self._timers.pop(key, None)
         if timer is not None:
             timer.cancel()
-
-    def failures(self, key: K) -> int:
-        """How often in a row the key failed."""
-        return self._failures.get(key, 0)
 
     async def get(self) -> K:
         """The next key, as soon as there is one; raises CancelledError once the queue is closed."""

@@ -87,9 +87,8 @@ class Backoff:
 class Reflector:
     """Lists and watches one kind in one namespace (None: in all) into a store.
 
-    ``fields`` is a field selector, as for a watch of one object by name; ``names_only`` asks for
-    the metadata of the objects and nothing else. ``optional``: where the kind is not served, it
-    is not asked for again before ``retry``. ``lists`` bounds the lists that run at once.
+    ``names_only`` asks for the metadata of the objects and nothing else. ``optional``: where the
+    kind is not served, it is not asked for again before ``retry``. ``lists`` bounds the lists that run at once.
     ``remedies`` are commands to name in ``reason`` by HTTP status (401, 403, 404).
 
     Readable at any time: ``state``, ``reason`` (empty while all is well), ``absent`` (an optional
@@ -103,7 +102,6 @@ class Reflector:
         store: Store,
         namespace: str | None = None,
         *,
-        fields: str = "",
         names_only: bool = False,
         optional: bool = False,
         lists: asyncio.Semaphore | None = None,
@@ -119,7 +117,7 @@ class Reflector:
         self.namespace = namespace
         self._api = api
         self._kind = store.kind
-        self._request: dict[str, Any] = {"labels": store.watch.labels, "fields": fields}
+        self._request: dict[str, Any] = {"labels": store.watch.labels}
         if names_only:
             self._request["names_only"] = True
         self._optional = optional

@@ -10,7 +10,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from contract.model import Kind
-from reconciler.client.api import ApiError, Unreachable
+from reconciler.client.api import Api, ApiError, Discovery, Unreachable
 from reconciler.discovery import BACKOFF_LIMIT, Discovered
 
 pytestmark = pytest.mark.looptime
@@ -18,24 +18,14 @@ pytestmark = pytest.mark.looptime
 DEPLOYMENT = Kind("apps", "v1", "Deployment", "deployments")
 ROUTE = Kind("gateway.networking.k8s.io", "v1", "HTTPRoute", "httproutes")
 SCALED = Kind("keda.sh", "v1alpha1", "ScaledObject", "scaledobjects")
+KINDS = (DEPLOYMENT, ROUTE, SCALED)
 
 
 def seconds() -> float:
     return asyncio.get_running_loop().time()
 
 
-class Served:
-    """What a server answered: kinds, and groups whose discovery failed."""
-
-    def __init__(self, kinds: set[Kind], failed: set[str]) -> None:
-        self.kinds = kinds
-        self.failed = failed
-
-    def serves(self, kind: Kind) -> bool | None:
-        return None if kind.group in self.failed else kind in self.kinds
-
-
-class Server:
+class Server(Api):
     """A server whose kinds come and go, and whose discovery can fail."""
 
     def __init__(self) -> None:
@@ -45,9 +35,10 @@ class Server:
         self.takes = 0.0
         self.moments: list[float] = []
 
-    async def discover(self) -> Served:
+    async def discover(self) -> Discovery:
         self.moments.append(seconds())
-        answer = Served(set(self.kinds), set(self.failed))
+        unknown = {kind.api_version for kind in KINDS if kind.group in self.failed}
+        answer = Discovery(frozenset(self.kinds), frozenset(unknown))
         await asyncio.sleep(self.takes)
         if self.error is not None:
             raise self.error

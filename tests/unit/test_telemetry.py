@@ -160,29 +160,15 @@ def lines(stream):
 def test_a_json_line_has_ts_level_logger_event_and_what_was_bound_inside_a_reconcile():
     stream = io.StringIO()
     logs.configure("json", stream=stream)
-    with logs.reconcile_context("Widget/ns/w") as reconcile_id:
+    with structlog.contextvars.bound_contextvars(reconcile_id=7, key="Widget/ns/w"):
         structlog.stdlib.get_logger("mine").info("applied", child="Deployment")
     structlog.stdlib.get_logger("mine").info("outside")
     inside, outside = lines(stream)
     assert list(inside) == ["ts", "level", "logger", "event", "key", "reconcile_id", "child"]
     assert (inside["level"], inside["logger"], inside["event"]) == ("info", "mine", "applied")
-    assert (inside["key"], inside["reconcile_id"]) == ("Widget/ns/w", reconcile_id)
+    assert (inside["key"], inside["reconcile_id"]) == ("Widget/ns/w", 7)
     assert inside["ts"].endswith("Z")
     assert "key" not in outside
-
-
-async def test_reconciles_side_by_side_keep_their_ids_apart():
-    stream = io.StringIO()
-    logs.configure("json", stream=stream)
-
-    async def reconcile(key):
-        with logs.reconcile_context(key):
-            await asyncio.sleep(0)
-            structlog.stdlib.get_logger("mine").info("seen", of=key)
-
-    await asyncio.gather(*(reconcile(f"k{number}") for number in range(5)))
-    assert all(line["key"] == line["of"] for line in lines(stream))
-    assert len({line["reconcile_id"] for line in lines(stream)}) == 5
 
 
 def test_the_standard_librarys_logs_go_the_same_way():

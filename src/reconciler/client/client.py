@@ -27,7 +27,7 @@ from reconciler.client.api import (
     WatchEvent,
 )
 from reconciler.client.kubeconfig import Cluster
-from reconciler.client.transport import Call, Telemetry, Transport
+from reconciler.client.transport import Call, OnRequest, Transport
 
 PAGE = 500
 """Objects in one page of a list."""
@@ -63,7 +63,7 @@ class Client(Api):
         quiet: float = 90.0,
         in_flight: int = 32,
         guard: Guard | None = None,
-        telemetry: Telemetry | None = None,
+        telemetry: OnRequest | None = None,
         rng: random.Random | None = None,
     ) -> None:
         self._impersonates = bool(cluster.impersonation)

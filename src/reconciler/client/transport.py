@@ -27,7 +27,7 @@ from reconciler.client.credentials import ConfigurationError, Proof
 from reconciler.client.kubeconfig import Cluster, Pem
 from reconciler.client.wire import Answer
 
-Telemetry = Callable[[str, str, int, float], None]
+OnRequest = Callable[[str, str, int, float], None]
 """Called after each request with its verb, resource, HTTP status (0: no answer), seconds to the answer."""
 
 _CONNECT_SECONDS = 10.0
@@ -63,7 +63,7 @@ class Transport:
         cluster: Cluster,
         *,
         user_agent: str,
-        telemetry: Telemetry | None = None,
+        telemetry: OnRequest | None = None,
         connections: int = 64,
     ) -> None:
         self._cluster = cluster

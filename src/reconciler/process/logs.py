@@ -12,9 +12,7 @@ import logging
 import os
 import re
 import sys
-import uuid
-from collections.abc import Iterator, Mapping, MutableMapping
-from contextlib import contextmanager
+from collections.abc import Mapping, MutableMapping
 from typing import Any, Literal, TextIO
 
 import structlog
@@ -125,14 +123,6 @@ def configure(
     root.setLevel(number)
     # What asyncio says at debug is about its selectors, not about us.
     logging.getLogger("asyncio").setLevel(max(number, logging.INFO))
-
-
-@contextmanager
-def reconcile_context(key: object) -> Iterator[str]:
-    """Bind ``key`` and a new ``reconcile_id`` to every line logged inside; yields the id."""
-    reconcile_id = uuid.uuid4().hex[:8]
-    with structlog.contextvars.bound_contextvars(key=str(key), reconcile_id=reconcile_id):
-        yield reconcile_id
 
 
 def _redact_line(_logger: Any, _name: str, event: EventDict) -> MutableMapping[str, Any]:
