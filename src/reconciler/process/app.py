@@ -225,9 +225,10 @@ def _alive(watches: Watches) -> Mapping[str, str]:
 
 
 def _watched(watches: Watches) -> Iterator[Watched]:
-    """What the metrics say of each reflector; a kind that is absent sends no frames to wait for."""
+    """What the metrics show of each reflector."""
     now = asyncio.get_running_loop().time()
     for reflector in watches.reflectors:
+        # An absent kind has no watch: an age that grows would look like a silent one.
         last = None if reflector.absent else reflector.last_frame_at
         age = None if last is None else now - last
         yield Watched(reflector.store.kind.kind, reflector.synced, age)

@@ -1,4 +1,4 @@
-"""What a Lease says, and what the next one to write says. Pure.
+"""The record in a Lease, and the next record to write. Pure.
 
 The rule: times inside a Lease are written for people and never compared, because clocks of
 machines differ. A holder's term is its identity together with the number of transitions: a record
@@ -39,7 +39,7 @@ class Record:
 
     @property
     def seconds(self) -> float | None:
-        """How long the holder may be silent; None where the record does not say."""
+        """How long the holder may go without a renewal; None where the record has no duration."""
         return self.spec.get("leaseDurationSeconds") or None
 
     def is_term(self, identity: str, transitions: int) -> bool:
@@ -47,7 +47,7 @@ class Record:
         return (self.spec.get("holderIdentity"), self.transitions) == (identity, transitions)
 
     def next(self, holder: str, seconds: int, now: datetime) -> Record:
-        """The record to write for a holder (empty: nobody), with what others put into this one."""
+        """The record to write for a holder (empty: nobody); other fields of this one stay."""
         time = now.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
         spec = {
             **self.spec,

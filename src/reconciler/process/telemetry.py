@@ -1,8 +1,8 @@
-"""Metrics, in names like controller-runtime's, in a registry of their own.
+"""Metrics, named as controller-runtime names them, in a registry of the process's own.
 
-The rule kept here: a label holds only values from a small fixed set (controller, kind,
-verb, HTTP code, result), never an object's name, a namespace or a message. So the number
-of series does not grow with the cluster.
+The rule: a label holds values of a small fixed set (controller, kind, verb, HTTP code, result),
+and never an object's name, a namespace or a message. So the number of series does not grow with
+the number of objects.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ class Telemetry:
     """All metrics of one process. Methods may be called from any thread and never fail."""
 
     def __init__(self, version: str = "unknown") -> None:
-        disable_created_metrics()  # type: ignore[no-untyped-call]  # of no use, and half the series
+        disable_created_metrics()  # type: ignore[no-untyped-call]  # unused, and half the series
         self.registry = CollectorRegistry()
         ProcessCollector(registry=self.registry)
         self._reconciles = self._counter("reconcile_total", "Reconciles", "controller", "result")
@@ -69,14 +69,14 @@ class Telemetry:
         self._gauge("build_info", "Always 1", "version").labels(version).set(1)
 
     def reconciled(self, controller: str, result: Result, seconds: float) -> None:
-        """One reconcile has ended. ``controller`` is the kind that it is responsible for."""
+        """One reconcile ended. ``controller`` is the kind of its parents."""
         self._reconciles.labels(controller, result).inc()
         self._duration.labels(controller).observe(seconds)
         if result == "error":
             self._errors.labels(controller).inc()
 
     def api_request(self, verb: str, resource: str, code: int, seconds: float) -> None:
-        """One request was answered; code 0 means that it was not. ``resource``: Kind.resource."""
+        """One request ended; code 0 means without an answer. ``resource`` is Kind.resource."""
         self._requests.labels(verb, resource, str(code) if code else "unreachable").inc()
         self._latency.labels(verb).observe(seconds)
 
@@ -85,33 +85,33 @@ class Telemetry:
         self._writes.labels(kind, operation).inc()
 
     def contested(self, kind: str) -> None:
-        """Somebody changed back what we had applied."""
+        """Another field manager reverted an applied field."""
         self._contested.labels(kind).inc()
 
     def event_dropped(self, reason: str) -> None:
-        """One Event was not sent; the reason is one of events.Recorder's."""
+        """One Event was dropped; ``events.Recorder`` lists the reasons."""
         self._dropped.labels(reason).inc()
 
     def observe_watches(self, watched: Callable[[], Iterable[Watched]]) -> None:
-        """Where to read the watches, at each scrape. To be called once.
+        """Read the watches with this function at each scrape. Call it once.
 
-        A kind has one sample, however many watches it has: that of the worst of them.
+        A kind with several watches has one sample, that of its worst watch.
         """
         self.registry.register(_Watches(watched))
 
     def observe_queue(self, depth: Callable[[], float], oldest_retry: Callable[[], float]) -> None:
-        """Where to read the queue's depth and the age of its oldest retry, at each scrape."""
+        """Read the queue's depth and the age of its oldest retry with these at each scrape."""
         self._depth.set_function(depth)
         self._oldest_retry.set_function(oldest_retry)
 
     def observe_leader(self, is_leader: Callable[[], bool]) -> None:
-        """Where to read whether this process leads, at each scrape."""
+        """Read whether this process leads with this function at each scrape."""
         self._leader.set_function(lambda: float(is_leader()))
 
     async def probe_loop(self, period: float = 0.5) -> None:
-        """Measure for ever how late the running loop wakes a sleeper; to be run as a task.
+        """Measure without end how late the running loop wakes a sleeping task; run it as a task.
 
-        From then on each scrape counts that loop's tasks.
+        Each scrape counts the tasks of the same loop.
         """
         loop = asyncio.get_running_loop()
         self._tasks.set_function(lambda: len(asyncio.all_tasks(loop)))
