@@ -1,9 +1,9 @@
 """The caches of one process, and the reflectors that fill them.
 
-The rule kept here: what is cached alike is cached once, however many controllers and parents look
-at it. A controller's own watches run for as long as the process; a watch that parents demand runs
-until ten minutes after the last demand. An optional or demanded kind that is not served, not
-allowed, or not answered within ten seconds is absent: nobody waits for it.
+The rule: equal watches share one cache, however many controllers and parents read it. A
+controller's own watches run for as long as the process; a watch that parents demand runs until ten
+minutes after the last demand. An optional or demanded kind is absent where it is not served, not
+allowed, or not answered within ten seconds: plans go on without it.
 """
 
 from __future__ import annotations

@@ -281,12 +281,12 @@ async def test_a_missing_right_is_reported_and_its_grant_heals(cluster, client, 
     account = load(str(cluster.service_account_kubeconfig(namespace, "default")))
     async with (
         Client(account, user_agent="test/1") as api,
-        Following(api, CONFIG_MAP, namespace, remedies={403: "mend it"}) as following,
+        Following(api, CONFIG_MAP, namespace, remedies={403: "kubectl apply"}) as following,
     ):
         reflector = following.reflector
         await until(lambda: reflector.state is State.WAITING)
         assert reflector.reason == (
-            f"forbidden: watch configmaps in {namespace}; to mend it: mend it"
+            f"forbidden: watch configmaps in {namespace}; to fix it: kubectl apply"
         )
         rule = {"apiGroups": [""], "resources": ["configmaps"], "verbs": ["list", "watch"]}
         metadata = {"namespace": namespace, "name": "reader"}

@@ -242,7 +242,7 @@ async def test_retry_after_is_obeyed_within_reason(bench):
     ("code", "reason"),
     [
         (401, "unauthorized: watch pods"),
-        (403, "forbidden: watch pods; to mend it: kubectl apply"),
+        (403, "forbidden: watch pods; to fix it: kubectl apply"),
         (404, "not served: pods v1"),
     ],
 )
