@@ -184,10 +184,10 @@ class OperatorProcess:
 
     def answer(self, path: str) -> tuple[int, str]:
         """Status and text of /healthz, /readyz or /metrics; (0, "") where nobody answers."""
-        ports = [line["health"] for line in self.lines() if line["event"] == "started"]
+        ports = [line["health_port"] for line in self.lines() if line["event"] == "started"]
         if not ports:
             return 0, ""
-        url = f"http://127.0.0.1:{ports[-1].removeprefix('port ')}{path}"
+        url = f"http://127.0.0.1:{ports[-1]}{path}"
         opener = build_opener(ProxyHandler({}))
         opener.addheaders = []
         try:

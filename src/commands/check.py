@@ -1,4 +1,7 @@
-"""``gati-operator check``: does a cluster fit, and may this account do what the operator does?"""
+"""``gati-operator check``: a cluster's version and CRDs, and the account's rights.
+
+The rule: nothing is written. Each finding that does not fit names its remedy, where there is one.
+"""
 
 from __future__ import annotations
 
@@ -11,17 +14,17 @@ from contract.plan import Controller, Right
 from reconciler.client.api import Discovery
 from reconciler.client.client import Client
 from reconciler.client.kubeconfig import Cluster
-from reconciler.process.lease import LEASE
+from reconciler.process.lease_record import LEASE
 from reconciler.rights import rights
 
 OLDEST = (1, 31)
-"""The oldest Kubernetes whose API takes everything that is written here: the policy for the
-eviction of unhealthy pods is stable since 1.31."""
+"""The oldest Kubernetes whose API accepts all fields that the operator writes: the eviction policy
+for unhealthy pods is stable since 1.31."""
 
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One thing that was looked at, whether it fits, and how to mend it where it does not."""
+    """One check: its subject, whether it fits, what was found, and a remedy where it does not."""
 
     subject: str
     fits: bool
@@ -36,7 +39,7 @@ async def check_cluster(
     namespaces: Sequence[str],
     lease_namespace: str,
 ) -> list[Finding]:
-    """All findings, the good ones too. Raises ApiError and Unreachable where nobody answers."""
+    """All findings, also those that fit. Raises ApiError and Unreachable."""
     async with Client(cluster, user_agent=agent) as client:
         findings = [_version(await client.version())]
         discovery = await client.discover()
@@ -80,7 +83,7 @@ def _served(discovery: Discovery, kind: Kind) -> Finding:
 
 def _rights(subject: str, missing: Sequence[str]) -> Finding:
     if not missing:
-        return Finding(subject, fits=True, detail="all that are needed")
+        return Finding(subject, fits=True, detail="all required rights are granted")
     detail = "missing: " + ", ".join(missing)
     return Finding(
         subject, fits=False, detail=detail, remedy="kubectl apply -f deploy/gati/rbac.yaml"

@@ -1,8 +1,8 @@
-"""``gati-operator``: run it, print its CRDs, preview it, check a cluster for it.
+"""``gati-operator``: runs the operator, prints its CRDs, previews plans, checks a cluster.
 
-Flags are kubectl's where kubectl has them. Every flag of ``run`` can also be set by an
-environment variable (``GATI_RUN_...``), as a Deployment wants. A user's mistake ends in one
-line on standard error; exit codes are those of kubectl (``plan --diff``: 1 for a difference).
+The rule: flags and exit codes are those of kubectl where kubectl has them (``plan --diff``: 1 for a
+difference), and a user's mistake ends in one line on standard error. An environment variable
+(``GATI_RUN_...``) can set each flag of ``run``, for a Deployment.
 """
 
 from __future__ import annotations
@@ -46,7 +46,8 @@ KUBECONFIG = click.option(
 DEFAULT_IMAGE = click.option(
     "--default-image",
     metavar="IMAGE",
-    help="The image of handlers that name none; without it they say ImageMissing.",
+    help="The image of handlers without spec.image; without this flag their reason is "
+    "ImageMissing.",
 )
 
 REMEDIES = {
@@ -67,14 +68,14 @@ def cli() -> None:
 @cli.command()
 @CONTEXT
 @KUBECONFIG
-@click.option("-n", "--namespace", "namespaces", multiple=True, help="Look only at this "
+@click.option("-n", "--namespace", "namespaces", multiple=True, help="Watch only this "
               "namespace; may be repeated. Default: all.")  # fmt: skip
-@click.option("-A", "--all-namespaces", is_flag=True, help="Look at all namespaces (the default).")
+@click.option("-A", "--all-namespaces", is_flag=True, help="Watch all namespaces (the default).")
 @DEFAULT_IMAGE
 @click.option(
     "--operator-class",
     default="",
-    help="Care only for objects with the label gati.dev/operator-class of this value; "
+    help="Reconcile only objects with the label gati.dev/operator-class of this value; "
     "default: those without the label.",
 )
 @click.option(
@@ -82,16 +83,16 @@ def cli() -> None:
     default=True,
     help="Hold a Lease while working, so that one of several replicas writes.",
 )
-@click.option("--lease-namespace", help="Where the Lease lives; default: the pod's namespace, "
+@click.option("--lease-namespace", help="Namespace of the Lease; default: the pod's namespace, "
               f"or {DEFAULT_NAMESPACE}.")  # fmt: skip
 @click.option("--lease-duration", type=float, default=15.0, show_default=True, help="Seconds.")
 @click.option("--renew-deadline", type=float, default=10.0, show_default=True, help="Seconds.")
 @click.option("--retry-period", type=float, default=2.0, show_default=True, help="Seconds.")
 @click.option("--workers", type=click.IntRange(1, 256), default=32, show_default=True,
-              help="Objects worked on, and writes under way, at a time.")  # fmt: skip
+              help="Objects reconciled, and writes sent, at a time.")  # fmt: skip
 @click.option("--resync", type=float, default=36000.0, show_default=True,
-              help="Seconds after which everything is looked at though nothing changed; 0: never. "
-              "Costs no write.")  # fmt: skip
+              help="Seconds after which each object is reconciled though nothing changed; 0: never. "
+              "An unchanged object costs no write.")  # fmt: skip
 @click.option("--backoff", type=float, default=1.0, show_default=True,
               help="Seconds before the second try of an object that failed; doubles.")  # fmt: skip
 @click.option("--backoff-limit", type=float, default=300.0, show_default=True,
@@ -169,7 +170,7 @@ def crds(output: str) -> None:
 def plan(filenames: tuple[str, ...], diff: bool, **options: Any) -> None:
     """Show what the operator would create or change for given YAML. Nothing is written.
 
-    Without --diff no cluster is asked: the objects are printed, what was assumed goes to standard
+    Without --diff no cluster is read: the objects are printed, and the assumptions go to standard
     error. With --diff the changes to the cluster are printed; exit code 0: none, 1: some, 2 or
     more: an error.
 
@@ -197,7 +198,7 @@ def plan(filenames: tuple[str, ...], diff: bool, **options: Any) -> None:
               "namespace; may be repeated. Default: in all.")  # fmt: skip
 @click.option("--lease-namespace", default=DEFAULT_NAMESPACE, show_default=True)
 def check(namespaces: tuple[str, ...], lease_namespace: str, **options: Any) -> None:
-    """Tell whether a cluster's version and CRDs, and this account's rights, fit.
+    """Check whether a cluster's version and CRDs, and the account's rights, suffice.
 
     \b
     Examples:
@@ -215,7 +216,7 @@ def check(namespaces: tuple[str, ...], lease_namespace: str, **options: Any) -> 
     for finding in findings:
         click.echo(f"{'ok  ' if finding.fits else 'FAIL'}  {finding.subject}: {finding.detail}")
         if finding.remedy:
-            click.echo(f"      mend it with: {finding.remedy}")
+            click.echo(f"      fix it with: {finding.remedy}")
     sys.exit(0 if all(finding.fits for finding in findings) else 1)
 
 
@@ -236,7 +237,7 @@ def _controllers(default_image: str | None) -> Sequence[Controller]:
 
 
 def _imagine(found: Sequence[Document], output: str) -> int:
-    """Print what the plans want; what keeps one from being carried out goes to standard error."""
+    """Print the objects of the plans; reasons why a plan has none go to standard error."""
     bodies: list[Any] = []
     failed = False
     for document in found:
@@ -251,8 +252,8 @@ def _imagine(found: Sequence[Document], output: str) -> int:
         bodies += [preview.printable(child) for child in plan.children or ()]
         failed |= _tell_trouble(document, plan.status or {})
     _print(bodies, output)
-    click.echo("assumed: an empty cluster (no cluster was asked; see --diff)", err=True)
-    click.echo("left out: the owner references, whose uid the cluster gives", err=True)
+    click.echo("assumed: an empty cluster (no cluster was read; see --diff)", err=True)
+    click.echo("left out: owner references, because the cluster assigns their uid", err=True)
     return 2 if failed else 0
 
 
@@ -290,17 +291,17 @@ def _tell_refusals(document: Document) -> bool:
 
 
 def _tell_trouble(document: Document, status: dict[str, Any]) -> bool:
-    """Say why nothing can be done for an object until somebody changes it; True if so."""
+    """Print the condition of an object that is not reconciled until a user changes it; True if so."""
     conditions = {each["type"]: each for each in status.get("conditions") or ()}
     stalled = conditions.get("Stalled", {}).get("status") == "True"
     refused = conditions.get("Accepted", {}).get("status") == "False"
     if stalled or refused:
-        told = conditions["Ready" if "Ready" in conditions else "Accepted"]
-        click.echo(f"error: {document.title}: {told['reason']}: {told['message']}", err=True)
+        shown = conditions["Ready" if "Ready" in conditions else "Accepted"]
+        click.echo(f"error: {document.title}: {shown['reason']}: {shown['message']}", err=True)
         return True
     if "Accepted" in conditions:
-        told = conditions["Accepted"]
-        click.echo(f"note: {document.title}: {told['reason']}: {told['message']}", err=True)
+        shown = conditions["Accepted"]
+        click.echo(f"note: {document.title}: {shown['reason']}: {shown['message']}", err=True)
     return False
 
 
@@ -326,5 +327,5 @@ def _fail(message: str, code: int = 1) -> NoReturn:
 
 
 def main() -> None:
-    """The entry point: flags can be set by GATI_<COMMAND>_<FLAG> as well."""
+    """The entry point. Environment variables GATI_<COMMAND>_<FLAG> set flags too."""
     cli(auto_envvar_prefix="GATI", prog_name=NAME)

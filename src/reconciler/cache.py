@@ -1,17 +1,16 @@
-"""What we know of one kind: the watch's view with our own writes laid over it.
+"""The cache of one kind: the objects of its lists and watches, and the answers to own writes.
 
-The rule: a version replaces an older one and never a newer one, whichever way the two came.
-A list and a watch know all that happened up to their resource version; so an answer to our own
-write that is not newer than that adds nothing, and an object missing from a list is gone unless
-we hold a version newer than the list. Every change is announced, deletions missed in a gap too.
+The rule: a version of an object replaces an older one and never a newer one, from whichever source
+the two came. A list or a watch is complete up to its resource version. So the answer to an own
+write that is not newer adds nothing, and an object that is missing from a list is deleted unless
+the cached version is newer than the list. Callbacks get each change, also deletions missed in a gap.
 
-Objects are held encoded and decoded for each reader: as dicts they take ten times the room, and
-so nobody who changes what he was handed changes it for others.
+Objects are held encoded and decoded for each reader: as dicts they take ten times the memory, and
+a reader that changes its copy changes no other reader's.
 """
 
 from __future__ import annotations
 
-import asyncio
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, TypeVar
@@ -20,7 +19,7 @@ import msgspec
 import structlog
 
 from contract.demands import Need, Watch
-from contract.metadata import controller_of, key_parts, known_newer, newer
+from contract.metadata import key_parts, known_newer, newer
 from contract.model import Kind, Object
 from reconciler.client.api import WatchEvent
 
@@ -38,7 +37,7 @@ log = structlog.stdlib.get_logger(__name__)
 
 
 class Held(msgspec.Struct, frozen=True, gc=False):
-    """One object as the store holds it: encoded, and beside it what the store itself asks for."""
+    """One object as the store holds it: encoded, beside the values that the store compares."""
 
     uid: str
     version: str
@@ -47,7 +46,7 @@ class Held(msgspec.Struct, frozen=True, gc=False):
     content: bytes
 
     def decoded(self) -> Object:
-        """The object; it is the caller's own."""
+        """The object; the caller may change it."""
         obj: Object = msgspec.json.decode(self.content)
         return obj
 
@@ -57,11 +56,11 @@ Change = tuple[Held | None, Held | None]
 
 
 class Store:
-    """The objects of one kind, cut down as its Watch says.
+    """The objects of one kind, reduced by the ``keep`` of its Watch.
 
-    ``scopes`` are the namespaces that are listed and watched each on its own; None is all of
-    them at once, as it always is for kinds without namespaces. ``owners`` answers the uids of the
-    parents that an object may be a child of; as it stands, that of the controller owner reference.
+    ``scopes`` are the namespaces that are listed and watched separately; None is all namespaces in
+    one, and the only scope of cluster-scoped kinds. ``owners`` returns the uids of the parents that
+    an object may be a child of.
     ``on_change`` is called after the store changed, ``on_synced`` after a scope was filled or
     could no longer be watched. Callbacks must not raise.
     """
@@ -71,21 +70,21 @@ class Store:
         watch: Watch,
         scopes: Sequence[str | None] = (None,),
         *,
-        owners: Callable[[Object], tuple[str, ...]] | None = None,
+        owners: Callable[[Object], tuple[str, ...]] = lambda _: (),
     ) -> None:
         self.watch = watch
         self.scopes = tuple(scopes) if watch.kind.namespaced else (None,)
-        self._owners = owners or controller_uid
+        self._owners = owners
         self.on_change: list[OnChange] = []
         self.on_synced: list[Callable[[], None]] = []
         self._objects: dict[NamespacedName, Held] = {}
         self._owned: defaultdict[str, set[NamespacedName]] = defaultdict(set)
         self._indexed: defaultdict[NamespacedName, set[NamespacedName]] = defaultdict(set)
-        self._removed: dict[str, str | None] = {}  # uid of what we deleted, oldest first: scope
-        self._passed: dict[str | None, str] = dict.fromkeys(self.scopes, "")
+        self._removed: dict[str, str | None] = {}  # uid of an own delete, oldest first: scope
+        self._seen_up_to: dict[str | None, str] = dict.fromkeys(self.scopes, "")
         self._unsynced = set(self.scopes)
 
-    # What controllers read.
+    # Reading.
 
     @property
     def kind(self) -> Kind:
@@ -98,16 +97,8 @@ class Store:
         return not self._unsynced
 
     def scope_synced(self, scope: str | None) -> bool:
-        """The same of one scope."""
+        """Has this scope been listed, and is still being watched?"""
         return scope not in self._unsynced
-
-    async def wait_synced(self) -> None:
-        """Return once synced."""
-        while not self.synced:
-            filled = asyncio.Event()
-            self.on_synced.append(filled.set)
-            await filled.wait()
-            self.on_synced.remove(filled.set)
 
     def __len__(self) -> int:
         return len(self._objects)
@@ -116,12 +107,8 @@ class Store:
         return iter(self._objects)
 
     def remembered(self) -> int:
-        """How many entries are kept: objects, what finds them, deletions not yet seen to arrive."""
+        """How many entries are kept: objects, indexes, own deletes that no frame has confirmed."""
         return len(self._objects) + len(self._owned) + len(self._indexed) + len(self._removed)
-
-    def all(self) -> tuple[Object, ...]:
-        """All objects."""
-        return tuple(held.decoded() for held in self._objects.values())
 
     def get(self, namespace: str, name: str) -> Object | None:
         """The object of that name, or None."""
@@ -142,7 +129,7 @@ class Store:
         return self._sorted(self._owned.get(uid, ()))
 
     def indexed(self, namespace: str, value: str) -> tuple[Object, ...]:
-        """Those of a namespace for which ``Watch.index`` answers this value, by name."""
+        """The objects of a namespace with this value of ``Watch.index``, by name."""
         return self._sorted(self._indexed.get((namespace, value), ()))
 
     def needed(self, need: Need) -> tuple[Object, ...]:
@@ -155,19 +142,19 @@ class Store:
     def _sorted(self, keys: Iterable[NamespacedName]) -> tuple[Object, ...]:
         return tuple(self._objects[key].decoded() for key in sorted(keys))
 
-    # What writers tell.
+    # Answers to own writes.
 
     def put(self, obj: Object) -> None:
-        """The answer to an own write, ahead of the watch."""
-        passed = self._passed.get(self._scope(obj["metadata"].get("namespace", "")), "")
-        if newer(_version(obj), passed) and not self._gone(obj):
-            self._take(obj)
+        """Take the answer to an own write, ahead of the watch."""
+        passed = self._seen_up_to.get(self._scope(obj["metadata"].get("namespace", "")), "")
+        if newer(_version(obj), passed) and not self._is_before_own_delete(obj):
+            self._upsert(obj)
 
     def remove(self, obj: Object) -> None:
-        """Our delete of this object was answered: it is gone.
+        """Take the answer to an own delete: the object is gone.
 
-        Frames of it that are still on their way do not bring it back. One that is not held was
-        reported as deleted by the watch already.
+        Frames of the object that are still on their way do not bring it back. An object that is
+        not held was reported as deleted by the watch before.
         """
         key = key_parts(obj)
         held = self._objects.get(key)
@@ -176,25 +163,25 @@ class Store:
         self._removed[held.uid] = self._scope(key[0])
         if len(self._removed) > _REMOVED_LIMIT:
             del self._removed[next(iter(self._removed))]
-        self._announce(*self._stored(key, None))
+        self._announce(*self._set(key, None))
 
-    # What the reflector tells.
+    # Lists and frames of the reflector.
 
     def observe(self, event: WatchEvent, scope: str | None = None) -> None:
-        """One frame of the watch of a scope, in the watch's order."""
+        """Take one frame of the watch of a scope; call it in the order of the watch."""
         obj = event.object
-        self._passed[scope] = obj["metadata"].get("resourceVersion", "")
+        self._seen_up_to[scope] = obj["metadata"].get("resourceVersion", "")
         if event.type == "BOOKMARK":
             return
         if event.type == "DELETED":
             self._removed.pop(_uid(obj), None)
             self._drop(obj)
-        elif not self._gone(obj):
-            self._take(obj)
+        elif not self._is_before_own_delete(obj):
+            self._upsert(obj)
 
     def cut(self, objects: Iterable[Object]) -> dict[NamespacedName, Held]:
-        """A list as it will be held; what ``keep`` drops is not in it."""
-        cut = ((key_parts(obj), self._held(obj)) for obj in objects)
+        """The objects as the store will hold them, without those that ``keep`` drops."""
+        cut = ((key_parts(obj), self._reduced(obj)) for obj in objects)
         return {key: held for key, held in cut if held is not None}
 
     def replace(
@@ -205,36 +192,37 @@ class Store:
         *,
         reset: bool = False,
     ) -> None:
-        """A complete list of a scope: take it over in one step, announce what differs.
+        """Take over a complete list of a scope in one step, and announce what differs.
 
-        ``reset``: the server went back in time (a restored backup), and what we hold is not
-        newer but from a future that did not happen.
+        ``reset``: the server was restored from a backup. A cached version with a higher number is
+        then not newer, but of a history that the server no longer has.
         """
-        # Listed without a sign of our delete: the list is older than the delete.
+        # Listed without a deletionTimestamp after an own delete: the list is older than the delete.
         listed = {
             key: new
             for key, new in listed.items()
-            if new.uid not in self._removed or _dying(new.decoded())
+            if new.uid not in self._removed or _is_terminating(new.decoded())
         }
         # Where versions cannot be compared, an object that is not listed is gone.
         changes = [
-            self._stored(key, None)
+            self._set(key, None)
             for key, held in list(self._objects.items())
             if key not in listed
             and self._scope(key[0]) == scope
             and (reset or not known_newer(held.version, version))
         ]
         for key, new in listed.items():
-            if reset or self._later(new.version, key):
-                changes += self._exchanged(key, new)
+            if reset or self._is_later(new.version, key):
+                changes += self._exchange(key, new)
         self._removed = {uid: where for uid, where in self._removed.items() if where != scope}
-        self._passed[scope] = version
+        self._seen_up_to[scope] = version
         self._sync(scope)
+        # After all objects are stored: a callback that reads the store sees the whole list.
         for change in changes:
             self._announce(*change)
 
     def unsync(self, scope: str | None = None) -> None:
-        """The kind or the right to watch it went away. What is held stays until the next list."""
+        """The kind cannot be watched any more. The objects stay until the next list."""
         self._unsynced.add(scope)
         self._notify_synced()
 
@@ -247,56 +235,55 @@ class Store:
         for callback in self.on_synced:
             callback()
 
-    # How objects come in.
+    # Storing.
 
     def _scope(self, namespace: str) -> str | None:
-        return None if None in self._passed else namespace
+        return None if None in self._seen_up_to else namespace
 
-    def _gone(self, obj: Object) -> bool:
-        """Is this a version from before our delete of it?"""
-        return _uid(obj) in self._removed and not _dying(obj)
+    def _is_before_own_delete(self, obj: Object) -> bool:
+        """Is this a version from before an own delete of the object?"""
+        return _uid(obj) in self._removed and not _is_terminating(obj)
 
     def _drop(self, obj: Object) -> None:
-        """Forget this object, unless its name is another's by now or we hold a later version."""
+        """Forget this object, unless another one has its name by now, or a later version is held."""
         key = key_parts(obj)
         held = self._objects.get(key)
         if held and held.uid == _uid(obj) and not known_newer(held.version, _version(obj)):
-            self._announce(*self._stored(key, None))
+            self._announce(*self._set(key, None))
 
-    def _take(self, obj: Object) -> None:
+    def _upsert(self, obj: Object) -> None:
         """Store an object unless it is older than what is held."""
         key = key_parts(obj)
-        if self._later(_version(obj), key):
-            for change in self._exchanged(key, self._held(obj)):
+        if self._is_later(_version(obj), key):
+            for change in self._exchange(key, self._reduced(obj)):
                 self._announce(*change)
 
-    def _later(self, version: str, key: NamespacedName) -> bool:
-        """Is it later than what is held under the key?"""
+    def _is_later(self, version: str, key: NamespacedName) -> bool:
+        """Is the version later than the one that is held under the key?"""
         held = self._objects.get(key)
         return held is None or newer(version, held.version)
 
-    def _held(self, obj: Object) -> Held | None:
-        """Without managed fields, which can be most of an object, and as ``keep`` says."""
-        metadata = {
-            name: value for name, value in obj["metadata"].items() if name != "managedFields"
-        }
-        whole = {**obj, "metadata": metadata}
+    def _reduced(self, obj: Object) -> Held | None:
+        """The object without managed fields, which can be most of it, as ``keep`` returns it."""
+        metadata = obj["metadata"].items()
+        whole = {**obj, "metadata": {k: value for k, value in metadata if k != "managedFields"}}
         kept = call_domain(self.watch.keep, whole, otherwise=whole) if self.watch.keep else whole
         if kept is None:
             return None
         index = call_domain(self.watch.index, kept, None) if self.watch.index else None
-        content = bytes(memoryview(msgspec.json.encode(kept)))  # which leaves room at its end
+        # A copy, because the bytes of encode keep spare memory at their end.
+        content = bytes(memoryview(msgspec.json.encode(kept)))
         return Held(_uid(obj), _version(obj), self._owners(kept), index, content)
 
-    def _exchanged(self, key: NamespacedName, new: Held | None) -> list[Change]:
-        """Another object of the same name is a deletion and an addition."""
+    def _exchange(self, key: NamespacedName, new: Held | None) -> list[Change]:
+        """Store an object; another one of the same name is first deleted, as a change of its own."""
         held = self._objects.get(key)
         if held and new and held.uid != new.uid:
-            return [self._stored(key, None), self._stored(key, new)]
-        return [self._stored(key, new)]
+            return [self._set(key, None), self._set(key, new)]
+        return [self._set(key, new)]
 
-    def _stored(self, key: NamespacedName, new: Held | None) -> Change:
-        """Put ``new`` in the place of what is held under the key; (old, new)."""
+    def _set(self, key: NamespacedName, new: Held | None) -> Change:
+        """Set or (None) remove the object under the key, and its index entries; (old, new)."""
         old = self._objects.pop(key, None)
         if old is not None:
             for owner in old.owners:
@@ -311,27 +298,21 @@ class Store:
         return old, new
 
     def _announce(self, before: Held | None, after: Held | None) -> None:
-        """Tell of a change; another resource version alone is none."""
+        """Call ``on_change``, unless only the resource version differs."""
         old = before.decoded() if before else None
         new = after.decoded() if after else None
-        if _same(old, new):
+        if _is_unchanged(old, new):
             return
         for callback in self.on_change:
             callback(old, new)
 
 
 def _discard(index: dict[Any, set[NamespacedName]], value: object, key: NamespacedName) -> None:
-    """Leave no empty sets behind: names come and go for months."""
+    """Remove a key from an index, and empty sets with it: names come and go for months."""
     if value is not None and (keys := index.get(value)):
         keys.discard(key)
         if not keys:
             del index[value]
-
-
-def controller_uid(obj: Object) -> tuple[str, ...]:
-    """The uid in the controller owner reference, if there is one."""
-    reference = controller_of(obj)
-    return (reference["uid"],) if reference else ()
 
 
 def _uid(obj: Object) -> str:
@@ -341,7 +322,7 @@ def _uid(obj: Object) -> str:
 def call_domain(
     question: Callable[[Object], T | None], obj: Object, otherwise: T | None
 ) -> T | None:
-    """Call ``keep`` or ``index``; log an exception and use the fallback, for the watch goes on."""
+    """Call ``keep`` or ``index``; log an exception and use the fallback: the watch must go on."""
     try:
         return question(obj)
     except Exception as error:  # noqa: BLE001 - pure code of a domain may raise anything
@@ -350,7 +331,7 @@ def call_domain(
         return otherwise
 
 
-def _dying(obj: Object) -> bool:
+def _is_terminating(obj: Object) -> bool:
     return "deletionTimestamp" in obj["metadata"]
 
 
@@ -358,7 +339,7 @@ def _version(obj: Object) -> str:
     return str(obj["metadata"].get("resourceVersion", ""))
 
 
-def _same(old: Object | None, new: Object | None) -> bool:
+def _is_unchanged(old: Object | None, new: Object | None) -> bool:
     if old is None or new is None:
         return old is new
     if {**old, "metadata": None} != {**new, "metadata": None}:

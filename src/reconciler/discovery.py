@@ -1,14 +1,13 @@
-"""Which kinds the API server serves, known anew when a CustomResourceDefinition comes or goes.
+"""Which kinds the API server serves, discovered again when a CRD or an APIService changes.
 
-The rule kept here: unknown is not absent. Before the first discovery has worked, nothing is known
-of any kind. A group whose discovery fails (an aggregated API server that is down) stays as it was
-last known, and is asked about once a minute until its discovery works. A discovery that fails as
-a whole changes nothing at all. So a kind is absent only if the server said so: it listed the
-group without the kind, or listed its groups without that group.
+The rule: unknown is not absent. A kind is absent only where the server listed the group without the
+kind, or its groups without the group. Before the first discovery has worked, each kind is unknown.
+A group whose discovery fails (an aggregated API server that is down) keeps its last result, and
+discovery is repeated once a minute until it works. A discovery that fails as a whole changes
+nothing.
 
-CRDs and APIServices are watched by name only, and such a watch is silent when one that is there
-begins to be served: that takes a moment after it was made. So each change of theirs is followed
-by several discoveries.
+CRDs and APIServices are watched by name only. Such a watch shows that a CRD is created, but not
+when its kind is served, which is a moment later. So several discoveries follow each change.
 """
 
 from __future__ import annotations
@@ -24,8 +23,8 @@ from reconciler.backoff import backoff
 from reconciler.client.api import RETRY_AFTER_LIMIT, Api, ApiError, Discovery, Unreachable
 
 AFTER_A_CHANGE = (1.0, 4.0, 15.0)
-"""Seconds from a change to the first discovery, from that to the next, and so on. What changes
-within the first second is one change."""
+"""Seconds from a change to the first discovery, from the first to the second, and so on. All
+changes within the first second are one change."""
 
 POLL_SECONDS = 60.0
 """How often discovery is repeated where changes cannot be watched, or a group's failed."""
@@ -37,11 +36,11 @@ log = structlog.stdlib.get_logger(__name__)
 
 
 class Discovered:
-    """What is known of the kinds that somebody asks about.
+    """Whether the kinds that ``serves`` was called for are served.
 
-    ``watched`` answers whether CRDs and APIServices are watched at the moment, with whoever
-    watches them calling ``refresh``. ``on_change`` is called after ``serves`` began to answer
-    otherwise for a kind that was asked about; callbacks must not raise.
+    ``watched`` returns whether CRDs and APIServices are watched at the moment; their watcher calls
+    ``refresh``. ``on_change`` is called after the result of ``serves`` changed for a kind that it
+    was called for; callbacks must not raise.
     """
 
     def __init__(
@@ -61,17 +60,17 @@ class Discovered:
         self._failures = 0
 
     def serves(self, kind: Kind) -> bool | None:
-        """Is this version of the kind served? None: not known yet, so it is to be tried."""
+        """Is this version of the kind served? None: unknown, so the caller has to try."""
         if kind not in self._known:
             self._known[kind] = self._latest.serves(kind) if self._latest else None
         return self._known[kind]
 
     def refresh(self) -> None:
-        """A CRD or an APIService came, changed or went: discover anew within a second."""
+        """A CRD or an APIService was created, changed or deleted: discover within a second."""
         self._wanted.set()
 
     async def run(self) -> None:
-        """Keep it up to date until cancelled."""
+        """Keep the results up to date until cancelled."""
         later: tuple[float, ...] = ()
         while True:
             pause = await self._discover()
@@ -100,14 +99,14 @@ class Discovered:
 
     def _failed(self, error: ApiError | Unreachable) -> float:
         if not self._failures:
-            log.info("discovery failed; what was known stays", reason=str(error))
+            log.info("discovery failed; the last result stays", reason=str(error))
         delay = backoff(1.0, BACKOFF_LIMIT, self._failures, self._random)
         self._failures += 1
         asked = error.retry_after if isinstance(error, ApiError) else None
         return max(delay, min(asked or 0.0, RETRY_AFTER_LIMIT))
 
     async def _changed_within(self, seconds: float | None) -> bool:
-        """Wait for so long (None: until a poll is due), or for a change; was there one?"""
+        """Wait so many seconds (None: until a poll is due) or for a change; True for a change."""
         while True:
             pause = POLL_SECONDS * self._random.uniform(0.8, 1.2) if seconds is None else seconds
             try:
@@ -122,7 +121,7 @@ class Discovered:
             return True
 
     def _is_partial(self) -> bool:
-        """Did the latest discovery fail for the group of a kind that somebody asks about?"""
+        """Did the latest discovery fail for the group of a kind that ``serves`` was called for?"""
         return any(
             self._latest is None or self._latest.serves(kind) is None for kind in self._known
         )

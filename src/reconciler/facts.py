@@ -1,11 +1,10 @@
-"""Asks the sources outside the API, and remembers what they answered.
+"""Puts the questions of plans to sources outside the API, and keeps the answers.
 
-The rule kept here: a pass never waits for an answer. A question is asked once however many want
-to know, in the background, within the bounds of its source; it is asked again, later each time,
-for as long as somebody wants to know; and nothing is remembered of a question that nobody asks.
-
-An answer that is still on its way when its question is released is thrown away. Neither
-questions nor answers are logged, they may hold secrets: a line names the source and a digest.
+The rule: a pass never waits for an answer. Equal questions of many parents are put to their source
+once, in the background, within the limits of the source. A question that failed is put again, with
+a backoff, until it is released; a released question is forgotten, and an answer that is still on
+its way is discarded. Questions and answers may hold secrets: a log line has the source's name and
+a digest of the question.
 """
 
 from __future__ import annotations
@@ -40,7 +39,7 @@ log = structlog.stdlib.get_logger(__name__)
 
 
 class _Trouble(NamedTuple):
-    """Why a try brought no answer."""
+    """Why a call of a source failed."""
 
     text: str
     final: bool = False
@@ -51,7 +50,7 @@ _NO_TROUBLE = _Trouble("")
 
 @dataclass(slots=True)
 class _Asked:
-    """The state of one question that somebody asks."""
+    """The state of one question that is not released."""
 
     at: datetime | None = None
     trouble: _Trouble = _NO_TROUBLE
@@ -62,10 +61,10 @@ class _Asked:
 
 
 class _Turns:
-    """Lets ``at_once`` questions be put to a source at a time, first come, first served.
+    """Allows ``at_once`` concurrent calls of a source, in the order of their requests.
 
-    Questions that failed at their last try leave one turn to others, where there are two or
-    more: those that hang at each try, however many they are, do not keep new ones waiting.
+    Questions that failed before leave one of two or more turns free: however many of them hang at
+    each call, a new question does not wait for them.
     """
 
     def __init__(self, source: Source) -> None:
@@ -83,11 +82,11 @@ class _Turns:
 
 
 class Facts:
-    """What is known of the questions that are asked at the moment.
+    """The answers to the questions of plans.
 
-    ``changed`` is called, outside of any pass, when a question got an answer or another trouble
-    than before; it must not raise. ``limit`` is how many bytes of answers are kept: those that
-    were looked at longest ago are dropped, and asked for again when they are looked at.
+    ``changed`` is called, outside of any pass, when a question has an answer or fails for another
+    reason than before; it must not raise. ``limit`` is how many bytes of answers are kept: the
+    least recently read ones above that are dropped, and asked for again at the next read.
     """
 
     def __init__(
@@ -113,9 +112,9 @@ class Facts:
         self._closed = False
 
     def look(self, ask: Ask, now: datetime) -> Fact:
-        """What is known, at once; asks the source where nothing fresh is known.
+        """The fact of a question, at once; asks the source where there is no fresh answer.
 
-        Whoever looks has to ``release`` the question some day, whatever the answer is.
+        The caller has to ``release`` the question later, whatever the answer is.
         """
         if ask.source not in self._turns:
             return Fact(trouble=f"no source {ask.source!r} is configured", final=True)
@@ -135,18 +134,18 @@ class Facts:
         return Fact(msgspec.json.decode(content), asked.at, *asked.trouble)
 
     def release(self, ask: Ask) -> None:
-        """Nobody asks this any more: cancel and forget it. Unknown questions are ignored."""
+        """Cancel and forget a question that no parent asks any more. Others are ignored."""
         asked = self._asked.pop(ask, None)
         self._drop(ask)
         if asked is not None and asked.task is not None:
             asked.task.cancel()
 
     def remembered(self) -> int:
-        """How many questions something is known of, or being asked about."""
+        """How many questions are not released."""
         return len(self._asked)
 
     async def close(self) -> None:
-        """Cancel and forget everything, and ask nothing more."""
+        """Cancel and forget all questions, and ask no more."""
         self._closed = True
         for ask in tuple(self._asked):
             self.release(ask)
@@ -158,8 +157,8 @@ class Facts:
     # Asking
 
     def _start(self, ask: Ask, asked: _Asked) -> None:
-        # Not in the context of the pass that looks: the answer is everybody's, and this pass
-        # would take being woken by it for the effect of its own write.
+        # Not in the context of the calling pass: the answer belongs to all parents that ask, and
+        # a trigger in this context would count as an effect of the pass's own write.
         loop, context = asyncio.get_running_loop(), contextvars.Context()
         asked.task = loop.create_task(self._find_out(ask, asked), context=context)
         self._tasks.add(asked.task)
@@ -174,7 +173,7 @@ class Facts:
                 at = self._clock()
                 found = await self._try(turns.source, ask)
             if self._asked.get(ask) is not asked:
-                return  # a source that did not end when it was cancelled
+                return  # released meanwhile, and the source did not end at the cancellation
             if isinstance(found, bytes):
                 self._answered(ask, asked, found, at)
                 return
@@ -183,7 +182,7 @@ class Facts:
                 return
 
     async def _try(self, source: Source, ask: Ask) -> bytes | _Trouble:
-        """One try: the encoded answer, or why there is none."""
+        """Call the source once: the encoded answer, or why it failed."""
         deadline = asyncio.timeout(source.seconds)
         try:
             async with deadline:
@@ -204,11 +203,11 @@ class Facts:
             return _Trouble(
                 f"the answer has {len(content)} bytes, and {self._limit} are kept at most"
             )
-        return bytes(memoryview(content))  # which leaves no room at its end
+        return bytes(memoryview(content))  # a copy: the bytes of encode keep spare memory
 
     def _answered(self, ask: Ask, asked: _Asked, content: bytes, at: datetime) -> None:
         asked.at, asked.trouble, asked.failures, asked.task = at, _NO_TROUBLE, 0, None
-        # One that is old as soon as it is there must not keep its source and the passes busy.
+        # An answer that is stale when it arrives must not keep its source and the passes busy.
         asked.not_before = asyncio.get_running_loop().time() + PAUSE_FIRST
         self._keep(ask, content)
         self._changed(ask)
@@ -231,7 +230,7 @@ class Facts:
         return backoff(PAUSE_FIRST, PAUSE_LIMIT, failures, self._random)
 
     def _report_bug(self, source: Source, ask: Ask, error: BaseException) -> None:
-        """Log each bug once: its type and place. Its text and variables may be the answer."""
+        """Log each bug once, by type and place: its text and variables may hold the answer."""
         bug, place = type(error).__name__, _place(error)
         if self._is_first(f"{source.name} {bug} {place}"):
             question = _digest(ask)
@@ -247,7 +246,7 @@ class Facts:
     # Keeping
 
     def _keep(self, ask: Ask, content: bytes) -> None:
-        """Keep an answer, and drop those that there is no room for any more."""
+        """Keep an answer, and drop others while all together exceed the limit."""
         self._drop(ask)
         self._answers[ask] = content
         self._size += len(content)
@@ -255,10 +254,10 @@ class Facts:
             self._evict(next(iter(self._answers)))
 
     def _evict(self, ask: Ask) -> None:
-        """Drop an answer that is still asked for.
+        """Drop an answer to a question that is not released.
 
-        Answers that do not fit together would drop each other for ever, each with a pass: one
-        that is dropped often is asked for less often.
+        Answers that exceed the limit together drop each other without end, each with a pass: the
+        backoff of a question grows with each drop.
         """
         self._drop(ask)
         asked = self._asked[ask]
@@ -281,7 +280,7 @@ def _digest(ask: Ask) -> str:
 
 
 def _place(error: BaseException) -> str:
-    """File and line where it was raised."""
+    """File and line where the error was raised."""
     trace = error.__traceback__
     while trace is not None and trace.tb_next is not None:
         trace = trace.tb_next

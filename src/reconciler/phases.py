@@ -1,8 +1,8 @@
-"""What a reflector does next, decided from how its last attempt ended. Pure.
+"""The next phase of a reflector, decided from how its last attempt ended. Pure.
 
 Each attempt is one phase: LIST_BY_WATCH (a WatchList, KEP-3157), LIST_IN_PAGES or WATCH.
-`list` in the table is the phase in which this reflector lists: by watch, until the server has
-shown that it does not do WatchList. The first row that matches counts.
+`list` in the table is the phase in which this reflector lists: LIST_BY_WATCH, until the server has
+shown that it has no WatchList. The first row that matches counts.
 
     phase           event                                            next phase     wait
     --------------  -----------------------------------------------  -------------  ---------
@@ -19,8 +19,8 @@ shown that it does not do WatchList. The first row that matches counts.
     any             another 4xx but 429; 5xx too often               list           BACKOFF
     any             429, 5xx, no answer                              same           BACKOFF
 
-So a resource version that was refused is never asked for again: from a 410 the only way back
-to WATCH is through a list. An error after a silent window is judged as if it came while listing.
+The rule: a resource version that was answered 410 is never asked for again, because a 410 leads
+back to WATCH only through a list. An error after a silent window counts as an error of a list.
 """
 
 from __future__ import annotations
@@ -31,15 +31,15 @@ from enum import Enum, auto
 from reconciler.client.api import ApiError, Unreachable
 
 SILENT_WINDOW = 60.0
-"""Seconds. A watch that lasted longer without any frame, not even a bookmark, is not trusted: a
-server that was restored from a backup waits for a version that lies in its future."""
+"""Seconds. After a watch that lasted longer without any frame, not even a bookmark, follows a list:
+a server that was restored from a backup waits for a version that lies in its future."""
 
 FAILURES_IN_DOUBT = 5
-"""Failures in a row before a 5xx is taken for a fault of this request and not of the server."""
+"""Failures in a row before a 5xx counts as a fault of this request and not of the server."""
 
 REFUSALS_IN_DOUBT = 2
-"""An API server that starts answers 403 until it has read its roles: a scope that was listed
-before is tried again so many times before its refusal is believed."""
+"""Refusals of a scope that was listed before, that count as temporary: an API server that starts
+answers 403 until it has read its roles."""
 
 _WATCH_LIST_REFUSED = frozenset({400, 405, 406, 415, 422, 501})
 
@@ -57,7 +57,7 @@ class Wait(Enum):
 
     NONE = auto()
     SOON = auto()
-    """Up to a second: nothing is wrong, but not all reflectors should list at the same moment."""
+    """Up to a second, so that not all reflectors list at the same moment; nothing has failed."""
     BACKOFF = auto()
     """Longer with each failure in a row."""
     FOR_KIND = auto()
@@ -71,7 +71,7 @@ class Progress:
     """How far a reflector has come.
 
     ``listing`` is the phase in which it lists. ``expired``: a 410 came, and no watch has worked
-    since. ``refusals`` counts the 401 and 403 that were not believed since a watch worked.
+    since. ``refusals`` counts the 401 and 403 since a watch worked that counted as temporary.
     """
 
     phase: Phase = Phase.LIST_BY_WATCH
@@ -108,7 +108,7 @@ class Ended:
 
     @property
     def worked(self) -> bool:
-        """Did the server serve this watch, however it ended?"""
+        """Did the server serve this watch for a while?"""
         return self.frames > 0 or self.lasted >= 1
 
     @property
@@ -153,8 +153,8 @@ def _after_error(progress: Progress, ended: Ended) -> tuple[Progress, Wait]:
     if code in (401, 403):
         return _list_again(progress), Wait.FOR_RIGHT
     if code == 410 and progress.phase is Phase.WATCH and not progress.expired:
-        # The history is gone, and the server is well. A second 410 in a row is a failure: a list
-        # that the server does not serve a watch for would else be asked for each second.
+        # The history is compacted, and the server is well. A second 410 in a row is a failure:
+        # lists that the server then serves no watch from would otherwise follow each other at once.
         return replace(_list_again(progress), expired=True), Wait.SOON
     too_often = code >= 500 and ended.failures >= FAILURES_IN_DOUBT
     if progress.phase is Phase.LIST_BY_WATCH and (code in _WATCH_LIST_REFUSED or too_often):

@@ -1,8 +1,8 @@
-"""A work queue of keys: each once, one worker a key, delays and backoff a key.
+"""A work queue of keys, with delays and a backoff for each key.
 
-The rules are those of client-go's workqueue: a key added while it is being worked on is
-worked on once more afterwards, never at the same time; a failing key waits longer and
-longer by itself and delays no other.
+The rules are those of client-go's workqueue. A key is queued once, however often it is added, and
+never worked on by two workers; a key that is added while a worker has it is handed out once more
+afterwards. A failing key backs off exponentially and delays no other key.
 """
 
 from __future__ import annotations
@@ -43,20 +43,10 @@ class WorkQueue(Generic[K]):
     def __len__(self) -> int:
         return len(self._ready)
 
-    @property
-    def active(self) -> int:
-        """How many keys are being worked on."""
-        return len(self._active)
-
-    @property
-    def delayed(self) -> int:
-        """How many keys wait for their time."""
-        return len(self._timers)
-
-    @property
-    def failing(self) -> int:
-        """How many keys failed at their last try."""
-        return len(self._failures)
+    def remembered(self) -> int:
+        """Of how many keys anything is remembered: ready, worked on, delayed or failing."""
+        parts = (self._dirty, self._active, self._timers, self._failures, self._not_before)
+        return len(set().union(*parts))
 
     def add(self, key: K) -> None:
         """Work on the key as soon as a worker is free; adding twice is adding once.
@@ -77,7 +67,7 @@ class WorkQueue(Generic[K]):
             self._wake_one()
 
     def add_after(self, key: K, seconds: float) -> None:
-        """Add the key in so many seconds, or at an earlier time already set."""
+        """Add the key in so many seconds, or at the earlier time that is already set."""
         if self._closed:
             return
         if seconds <= 0:
@@ -103,7 +93,7 @@ class WorkQueue(Generic[K]):
         delay = max(backoff(self._base, self._limit, failures, self._random), at_least)
         if at_least > 0:
             self._not_before[key] = asyncio.get_running_loop().time() + at_least
-            self._dirty.discard(key)  # the timer brings what was added while it was worked on
+            self._dirty.discard(key)  # added while worked on: the timer adds the key again
         self.add_after(key, delay)
         return delay
 
@@ -120,7 +110,7 @@ class WorkQueue(Generic[K]):
         self._failing_since.pop(key, None)
 
     def drop(self, key: K) -> None:
-        """Nothing is to be remembered of the key, nor handed out: its object is gone."""
+        """Forget the key and do not hand it out: its object is deleted."""
         self.forget(key)
         self._dirty.discard(key)
         self._ready.pop(key, None)
@@ -128,10 +118,6 @@ class WorkQueue(Generic[K]):
         timer = self._timers.pop(key, None)
         if timer is not None:
             timer.cancel()
-
-    def failures(self, key: K) -> int:
-        """How often in a row the key failed."""
-        return self._failures.get(key, 0)
 
     async def get(self) -> K:
         """The next key, as soon as there is one; raises CancelledError once the queue is closed."""
@@ -152,14 +138,14 @@ class WorkQueue(Generic[K]):
         return key
 
     def done(self, key: K) -> None:
-        """The worker is finished with the key."""
+        """A worker has finished with the key."""
         self._active.discard(key)
         if key in self._dirty and not self._closed:
             self._ready[key] = None
             self._wake_one()
 
     def close(self) -> None:
-        """Hand out nothing more; what is being worked on goes on."""
+        """Hand out no more keys; workers finish the keys that they have."""
         self._closed = True
         for timer in self._timers.values():
             timer.cancel()

@@ -1,8 +1,9 @@
 """Keeps one Store equal to the objects of the API server: list, watch, list again where needed.
 
-A list is a WatchList, or pages where the server does not do that; the store takes it over in one
-step, so that deletions missed in a gap are noticed. What follows what, and when it is tried again,
-is the table in ``phases``; this file carries it out. A reflector ends only when it is cancelled.
+The rule: the store takes a list over in one step, so that deletions missed in a gap are noticed. A
+list is a WatchList, or comes in pages where the server has none. The table in ``phases`` decides
+what follows an attempt and after which wait; this module carries the decision out. A reflector
+ends only when it is cancelled.
 https://github.com/kubernetes/enhancements/tree/master/keps/sig-api-machinery/3157-watch-list
 """
 
@@ -35,23 +36,23 @@ from reconciler.phases import (
 INITIAL_EVENTS_END = "k8s.io/initial-events-end"
 
 INITIAL_PATIENCE = 10.0
-"""Seconds without a frame after which a WatchList that has not ended is given up for pages."""
+"""Seconds without a frame after which a WatchList that has not ended is replaced by pages."""
 
 BACKOFF_MEMORY = 120.0
-"""Seconds after a wait until earlier failures no longer count."""
+"""Seconds after a backoff from which on earlier failures do not count."""
 
 log = structlog.stdlib.get_logger(__name__)
 
 
 class State(StrEnum):
-    """What a reflector is doing, for people."""
+    """What a reflector is doing, for logs and readiness."""
 
     STARTING = "starting"
     LISTING = "listing"
     WATCHING = "watching"
     BACKING_OFF = "backing-off"
     WAITING = "waiting"
-    """For a kind to be served or a right to be given; ``reason`` says which."""
+    """For a kind to be served or a right to be granted; ``reason`` names it."""
 
 
 class Backoff:
@@ -70,7 +71,7 @@ class Backoff:
         return 0 if now - self._until > BACKOFF_MEMORY else self._failures
 
     def worked(self, seconds: float) -> None:
-        """What failed has worked for so long; longer than the last wait, the count starts again."""
+        """It worked for so many seconds; if longer than the last wait, the count starts again."""
         if seconds > self._delay:
             self._failures = 0
 
@@ -87,9 +88,8 @@ class Backoff:
 class Reflector:
     """Lists and watches one kind in one namespace (None: in all) into a store.
 
-    ``fields`` is a field selector, as for a watch of one object by name; ``names_only`` asks for
-    the metadata of the objects and nothing else. ``optional``: where the kind is not served, it
-    is not asked for again before ``retry``. ``lists`` bounds the lists that run at once.
+    ``names_only`` asks for the metadata of the objects and nothing else. ``optional``: where the
+    kind is not served, it is not asked for again before ``retry``. ``lists`` bounds the lists that run at once.
     ``remedies`` are commands to name in ``reason`` by HTTP status (401, 403, 404).
 
     Readable at any time: ``state``, ``reason`` (empty while all is well), ``absent`` (an optional
@@ -103,7 +103,6 @@ class Reflector:
         store: Store,
         namespace: str | None = None,
         *,
-        fields: str = "",
         names_only: bool = False,
         optional: bool = False,
         lists: asyncio.Semaphore | None = None,
@@ -119,7 +118,7 @@ class Reflector:
         self.namespace = namespace
         self._api = api
         self._kind = store.kind
-        self._request: dict[str, Any] = {"labels": store.watch.labels, "fields": fields}
+        self._request: dict[str, Any] = {"labels": store.watch.labels}
         if names_only:
             self._request["names_only"] = True
         self._optional = optional
@@ -142,28 +141,28 @@ class Reflector:
         return self.store.scope_synced(self.namespace)
 
     def retry(self) -> None:
-        """Try at once again if the kind is not served or may not be read.
+        """Try again at once if the kind is not served or may not be read.
 
-        For discovery, each time it has found the kind to be served: a kind that was found before
-        may have been missing for a moment, and nothing else ends the wait of an optional one.
+        Discovery calls it each time it finds the kind served: a kind that was served before may
+        have been missing for a moment, and nothing else ends the wait for an optional kind.
         """
         self._retry.set()
 
     async def run(self) -> None:
         """Keep the store up to date until cancelled."""
         while True:
-            # Before the attempt: a kind that comes to be served during it ends the wait after it.
+            # Before the attempt: a kind that is served during the attempt ends the wait after it.
             self._retry.clear()
             event = await self._attempt()
             phase = self._progress.phase
             wait = self._advance(event)
             if wait in (Wait.FOR_KIND, Wait.FOR_RIGHT):
-                await self._wait_for_what_is_missing(wait, event, phase)
+                await self._wait_for_kind_or_right(wait, event, phase)
             elif wait is not Wait.NONE:
                 await self._back_off(wait, event)
 
     async def _attempt(self) -> Event:
-        """Do what the phase says until it ends; how it ended."""
+        """Carry out the present phase; returns how it ended."""
         try:
             if self._progress.phase is Phase.LIST_IN_PAGES:
                 return await self._list_in_pages()
@@ -178,9 +177,7 @@ class Reflector:
         before = self._progress
         self._progress, wait = next_phase(before, event)
         if self._progress.listing is not before.listing:
-            why = "its end mark does not come"
-            if isinstance(event, Ended):
-                why = str(event.error)
+            why = str(event.error) if isinstance(event, Ended) else "its end mark does not come"
             log.info("WatchList does not work here, listing instead", watch=str(self), why=why)
         return wait
 
@@ -193,7 +190,7 @@ class Reflector:
     # Listing
 
     async def _list_by_watch(self) -> Event:
-        """The present set, its end mark, and the changes from there on, all in one stream."""
+        """Take the present objects, their end mark and the changes since from one stream."""
         self._show(State.LISTING)
         async with contextlib.AsyncExitStack() as turn, self._frames(initial=True) as frames:
             await turn.enter_async_context(self._lists)
@@ -202,20 +199,20 @@ class Reflector:
             except TimeoutError:
                 return EndMarkMissing()
             self._advance(Listed())
-            await turn.aclose()  # the list is over, though its stream goes on: the next may list
+            await turn.aclose()  # the list is complete and its stream goes on: the next may list
             return replace(await self._follow(frames), after_list=True)
 
     async def _collect(self, frames: AsyncIterator[WatchEvent]) -> None:
-        """Take the present set over at its end mark; its frames come in no order of versions.
+        """Take the present objects over at the end mark; before it, frames are in no order.
 
-        TimeoutError where no frame comes in time.
+        Raises TimeoutError where a frame does not come in time.
         """
         present: dict[NamespacedName, Held] = {}
         while True:
             async with asyncio.timeout(INITIAL_PATIENCE):
                 event = await anext(frames, None)
             if event is None:
-                raise Unreachable("the stream ended before the present set was complete")
+                raise Unreachable("the stream ended before its list was complete")
             metadata = event.object["metadata"]
             if event.type == "BOOKMARK":
                 if INITIAL_EVENTS_END in (metadata.get("annotations") or {}):
@@ -235,7 +232,7 @@ class Reflector:
     async def _list(self) -> tuple[dict[NamespacedName, Held], str]:
         present: dict[NamespacedName, Held] = {}
         version = ""
-        # Page by page: a whole list, decoded, takes ten times the room of what is held of it.
+        # Page by page: a whole list, decoded, takes ten times the memory of what is held of it.
         async for page in self._api.pages(self._kind, self.namespace, **self._request):
             present |= self.store.cut(page.items)
             version = page.resource_version
@@ -244,16 +241,17 @@ class Reflector:
     async def _take_over(self, present: dict[NamespacedName, Held], version: str) -> None:
         """Replace the store's objects by the list.
 
-        A list older than the known history means that the server was restored from a backup. A
-        second list confirms it: one answer may come from a replica of the server that lags.
+        A list older than the version that this reflector has reached means that the server was
+        restored from a backup. A second list confirms that: one answer may come from a replica of
+        the server that lags behind.
         """
         back_in_time = known_newer(self.resource_version, version)
         if back_in_time:
             present, version = await self._list()
             back_in_time = known_newer(self.resource_version, version)
         if back_in_time:
-            log.warning("the API server went back in time", watch=str(self))
-        self.absent = False  # before the store calls those that wait for this kind
+            log.warning("the API server was restored to an earlier state", watch=str(self))
+        self.absent = False  # before the store calls on_synced, which starts plans of this kind
         self.store.replace(present, version, self.namespace, reset=back_in_time)
         self._note_frame(version)
 
@@ -288,7 +286,7 @@ class Reflector:
         try:
             yield aiter(frames)
         finally:
-            # Left to the garbage collector, the connection would stay open for a while.
+            # Without this, the connection stays open until the garbage collector runs.
             if isinstance(frames, AsyncGenerator):
                 await frames.aclose()
 
@@ -299,7 +297,7 @@ class Reflector:
     # Waiting
 
     async def _back_off(self, wait: Wait, event: Event) -> None:
-        """Wait after a failure that ends by itself, at least as long as the server asks for."""
+        """Wait after a temporary failure, at least as long as the server asks for."""
         error = event.error if isinstance(event, Ended) else None
         delay = self._random.uniform(0, 1) if wait is Wait.SOON else self._errors.next(_now())
         if isinstance(error, ApiError):
@@ -310,10 +308,10 @@ class Reflector:
         self._show(State.BACKING_OFF, reason)
         await asyncio.sleep(delay)
 
-    async def _wait_for_what_is_missing(self, wait: Wait, event: Event, phase: Phase) -> None:
-        """Wait for a kind or a right; plans that need the kind wait, others go on.
+    async def _wait_for_kind_or_right(self, wait: Wait, event: Event, phase: Phase) -> None:
+        """Wait for a kind or a right. Plans that require the kind wait too, others go on.
 
-        The store keeps its objects: the next list tells what was deleted in the meantime.
+        The store keeps its objects: the next list shows which of them were deleted since.
         """
         code = event.code if isinstance(event, Ended) else 0
         verb = "list" if phase is Phase.LIST_IN_PAGES else "watch"
@@ -324,7 +322,7 @@ class Reflector:
         }[code]
         remedy = self._remedies.get(code)
         self.absent = self._optional and code in (403, 404)
-        self._show(State.WAITING, f"{reason}; to mend it: {remedy}" if remedy else reason)
+        self._show(State.WAITING, f"{reason}; to fix it: {remedy}" if remedy else reason)
         self.store.unsync(self.namespace)
         until_retry = self._optional and wait is Wait.FOR_KIND
         with contextlib.suppress(TimeoutError):
@@ -332,7 +330,7 @@ class Reflector:
                 await self._retry.wait()
 
     def _show(self, state: State, reason: str = "") -> None:
-        """Show a state; while it lists again after a failure, that and its reason stay."""
+        """Show a state. The reason of a failure stays while listing; a complete list clears it."""
         if not (state is State.LISTING and self.reason):
             self.state, self.reason = state, reason
 

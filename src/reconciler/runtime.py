@@ -203,11 +203,8 @@ class Runtime:
 
     def not_ready(self) -> list[str]:
         """One line for each required kind that is not cached, with the reason; empty when all are."""
-        return [
-            f"{reflector}: {reflector.reason or reflector.state.value}"
-            for reflector in self.watches.required
-            if not reflector.synced
-        ]
+        readiness = self.watches.readiness()
+        return [f"{name}: {reason}" for name, reason in readiness.items() if reason]
 
     def remembered(self) -> int:
         """Of how many parents and questions anything is remembered, in all parts together."""

@@ -1,9 +1,9 @@
 """The caches of one process, and the reflectors that fill them.
 
-The rule kept here: what is cached alike is cached once, however many controllers and parents look
-at it. A controller's own watches run for as long as the process; a watch that parents demand runs
-until ten minutes after the last demand. An optional or demanded kind that is not served, not
-allowed, or not answered within ten seconds is absent: nobody waits for it.
+The rule: equal watches share one cache, however many controllers and parents read it. A
+controller's own watches run for as long as the process; a watch that parents demand runs until ten
+minutes after the last demand. An optional or demanded kind is absent where it is not served, not
+allowed, or not answered within ten seconds: plans go on without it.
 """
 
 from __future__ import annotations
@@ -211,9 +211,18 @@ class Watches:
 
     @property
     def required(self) -> list[Reflector]:
-        """The reflectors without which some controller does no work: what readiness is about."""
+        """The reflectors of the watches that are not optional: some controller needs each."""
         caches = self._caches.values()
         return [each for cache in caches if not cache.optional for each in cache.reflectors]
+
+    def readiness(self) -> dict[str, str]:
+        """For each required kind why it is not cached; empty where it is."""
+        reasons: dict[str, str] = {}
+        for reflector in self.required:
+            reason = "" if reflector.synced else reflector.reason or reflector.state.value
+            # Two watches that differ in their labels have one name here.
+            reasons[str(reflector)] = reasons.get(str(reflector)) or reason
+        return reasons
 
     def retry(self, served: Callable[[Kind], bool | None]) -> None:
         """Discovery changed: try the optional kinds that are served now."""

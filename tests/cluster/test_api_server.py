@@ -252,7 +252,7 @@ class Following:
         await asyncio.gather(self._task, return_exceptions=True)
 
     def names(self) -> set[str]:
-        return {obj["metadata"]["name"] for obj in self.store.all()} - {"kube-root-ca.crt"}
+        return {name for _, name in self.store} - {"kube-root-ca.crt"}
 
 
 async def test_one_watch_list_fills_and_follows(access, namespace):
@@ -263,7 +263,7 @@ async def test_one_watch_list_fills_and_follows(access, namespace):
     ):
         made = await api.create(CONFIG_MAP, config_map(namespace))
         following.store.put(made)
-        await following.store.wait_synced()
+        await until(lambda: following.store.synced)
         assert following.names() == {"a"}
         await api.create(CONFIG_MAP, config_map(namespace, "b"))
         await until(lambda: following.names() == {"a", "b"})
@@ -281,12 +281,12 @@ async def test_a_missing_right_is_reported_and_its_grant_heals(cluster, client, 
     account = load(str(cluster.service_account_kubeconfig(namespace, "default")))
     async with (
         Client(account, user_agent="test/1") as api,
-        Following(api, CONFIG_MAP, namespace, remedies={403: "mend it"}) as following,
+        Following(api, CONFIG_MAP, namespace, remedies={403: "kubectl apply"}) as following,
     ):
         reflector = following.reflector
         await until(lambda: reflector.state is State.WAITING)
         assert reflector.reason == (
-            f"forbidden: watch configmaps in {namespace}; to mend it: mend it"
+            f"forbidden: watch configmaps in {namespace}; to fix it: kubectl apply"
         )
         rule = {"apiGroups": [""], "resources": ["configmaps"], "verbs": ["list", "watch"]}
         metadata = {"namespace": namespace, "name": "reader"}
@@ -296,7 +296,7 @@ async def test_a_missing_right_is_reported_and_its_grant_heals(cluster, client, 
         await client.create(
             ROLE_BINDING, {"metadata": metadata, "subjects": [subject], "roleRef": reference}
         )
-        await asyncio.wait_for(following.store.wait_synced(), 60)
+        await until(lambda: following.store.synced)
         await until(lambda: reflector.state is State.WATCHING)
 
 

@@ -16,7 +16,8 @@ from structlog.testing import capture_logs
 from reconciler.client.api import NotLeader
 from reconciler.client.client import Client
 from reconciler.client.kubeconfig import load
-from reconciler.process.lease import LEASE, Elector, Timing, boot_clock
+from reconciler.process.lease import Elector, Timing, boot_clock
+from reconciler.process.lease_record import LEASE
 
 SHORT = Timing(lease=3, renew=2, retry=0.3)
 PATIENCE = 60

@@ -97,7 +97,8 @@ class History(Api):
     ) -> Listing:
         self._called("list", "")
         async with self._slow():
-            return Listing(list(self.objects.values()), str(self.version))
+            items = [_shown(obj, names_only) for obj in self.objects.values()]
+            return Listing(items, str(self.version))
 
     async def watch(
         self,
@@ -119,14 +120,14 @@ class History(Api):
         if initial_events:
             async with self._slow():
                 for obj in self.objects.values():
-                    yield WatchEvent("ADDED", obj)
+                    yield WatchEvent("ADDED", _shown(obj, names_only))
             yield self._bookmark({INITIAL_EVENTS_END: "true"})
         end = asyncio.get_running_loop().time() + self.window
         while (left := end - asyncio.get_running_loop().time()) > 0:
             for event in self.events:
                 if int(event.object["metadata"]["resourceVersion"]) > at:
                     at = int(event.object["metadata"]["resourceVersion"])
-                    yield event
+                    yield event._replace(object=_shown(event.object, names_only))
             news = self._news
             try:
                 async with asyncio.timeout(min(left, self.bookmarks or left)):
@@ -141,3 +142,8 @@ class History(Api):
     def _bookmark(self, annotations: dict[str, str]) -> WatchEvent:
         metadata = {"resourceVersion": str(self.version), "annotations": annotations}
         return WatchEvent("BOOKMARK", {"kind": "Pod", "metadata": metadata})
+
+
+def _shown(obj: Object, names_only: bool) -> Object:
+    """The object, or what a request for names only gets of it."""
+    return {"kind": obj["kind"], "metadata": obj["metadata"]} if names_only else obj

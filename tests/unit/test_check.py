@@ -41,7 +41,7 @@ def cluster_of(server: Any, *, freshness: str = "Current", version: str = "v1.36
 
 
 async def found(cluster: Cluster) -> dict[str, tuple[bool, str, str]]:
-    """Each finding by its subject: does it fit, what was seen, how to mend it."""
+    """Each finding by its subject: does it fit, what was found, the remedy."""
     findings = await check_cluster(cluster, "test/1", CONTROLLERS, ("shop",), "gati-system")
     return {each.subject: (each.fits, each.detail, each.remedy) for each in findings}
 

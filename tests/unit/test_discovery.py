@@ -10,7 +10,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from contract.model import Kind
-from reconciler.client.api import ApiError, Discovery, Unreachable
+from reconciler.client.api import Api, ApiError, Discovery, Unreachable
 from reconciler.discovery import BACKOFF_LIMIT, Discovered
 
 pytestmark = pytest.mark.looptime
@@ -25,7 +25,7 @@ def seconds() -> float:
     return asyncio.get_running_loop().time()
 
 
-class Server:
+class Server(Api):
     """A server whose kinds come and go, and whose discovery can fail."""
 
     def __init__(self) -> None:
@@ -37,7 +37,7 @@ class Server:
 
     async def discover(self) -> Discovery:
         self.moments.append(seconds())
-        unknown = (each.api_version for each in KINDS if each.group in self.failed)
+        unknown = {kind.api_version for kind in KINDS if kind.group in self.failed}
         answer = Discovery(frozenset(self.kinds), frozenset(unknown))
         await asyncio.sleep(self.takes)
         if self.error is not None:

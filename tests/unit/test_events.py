@@ -297,7 +297,7 @@ async def test_events_step_aside_while_there_is_other_work_and_all_arrive():
         b.busy = True
         for number in range(50):
             b.say(parent=widget(f"w{number}"))
-        await asyncio.sleep(10 * events.STEP_ASIDE + 0.01)
+        await asyncio.sleep(10 * events.PAUSE_WHILE_BUSY + 0.01)
         assert len(b.server.events) == 10
         b.busy = False
         await b.recorder.drain(1)

@@ -156,7 +156,7 @@ async def test_token_file_wins_over_token(tmp_path):
     ("user", "cluster", "words"),
     [
         ({"auth-provider": {"name": "gcp"}}, None, "exec plugin"),
-        ({"as-groups": ["a"]}, None, "whom to impersonate"),
+        ({"as-groups": ["a"]}, None, "the user to impersonate"),
         ({"token": 1234}, None, "quotes"),
         ({"token": f"{SECRET}\nX: y"}, None, "bearer token"),
         ({"client-certificate": "x"}, None, "go together"),
@@ -302,7 +302,7 @@ async def test_exec_may_give_a_certificate(tmp_path):
     ("script", "words"),
     [
         (f"print({SECRET!r}); sys.exit(3)", "exited with 3"),
-        (f"print({SECRET!r})", "no ExecCredential"),
+        (f"print({SECRET!r})", "not print an ExecCredential"),
         (credential(), "neither a token"),
         (credential(token=SECRET).replace("/v1", "/v1beta1"), "answered"),
         ("time.sleep(60)", "longer than"),

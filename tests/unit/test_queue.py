@@ -65,9 +65,11 @@ async def test_the_earliest_of_two_times_counts():
     queue.add_after("a", 60)
     queue.add_after("a", 5)
     queue.add_after("a", 30)
+    assert queue.remembered() == 1
     await queue.get()
     assert loop.time() - start == pytest.approx(5)
-    assert queue.delayed == 0
+    queue.done("a")
+    assert queue.remembered() == 0
 
 
 async def test_backoff_grows_to_its_limit_and_is_forgotten_after_a_success():
@@ -78,8 +80,9 @@ async def test_backoff_grows_to_its_limit_and_is_forgotten_after_a_success():
         await queue.get()
         queue.done("a")
     assert all(0.5 * min(2**n, 60) <= delay <= min(2**n, 60) for n, delay in enumerate(delays))
-    assert queue.failing == 1
+    assert queue.remembered() == 1
     queue.forget("a")
+    assert queue.remembered() == 0
     assert queue.retry("a") <= 1
 
 
@@ -198,7 +201,7 @@ async def test_a_closed_queue_releases_its_workers_and_takes_nothing_more():
         await worker
     queue.add("a")
     queue.add_after("b", 1)
-    assert (len(queue), queue.delayed) == (0, 0)
+    assert (len(queue), queue.remembered()) == (0, 0)
 
 
 async def test_a_cancelled_worker_passes_its_wake_up_on():

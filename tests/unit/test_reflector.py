@@ -19,6 +19,19 @@ from unit.history import POD, History
 pytestmark = pytest.mark.looptime
 
 
+async def filled(store: Store) -> None:
+    """Return once the store is synced."""
+    while not store.synced:
+        changed = asyncio.Event()
+        store.on_synced.append(changed.set)
+        await changed.wait()
+        store.on_synced.remove(changed.set)
+
+
+def objects(store: Store) -> list[Any]:
+    return [store.get(*key) for key in store]
+
+
 class Bench:
     """A history, a store, and a reflector between them."""
 
@@ -39,7 +52,7 @@ class Bench:
         self.tasks.append(asyncio.create_task((reflector or self.reflector).run()))
 
     def held(self) -> dict[str, str]:
-        return {obj["metadata"]["name"]: obj["text"] for obj in self.store.all()}
+        return {obj["metadata"]["name"]: obj["text"] for obj in objects(self.store)}
 
     @property
     def verbs(self) -> list[str]:
@@ -61,7 +74,7 @@ async def test_fills_in_one_step_and_follows(bench):
     sizes: list[int] = []
     bench.store.on_change.append(lambda *_: sizes.append(len(bench.store)))
     bench.start()
-    await bench.store.wait_synced()
+    await filled(bench.store)
     assert sizes == [2, 2]
     assert bench.reflector.state is State.WATCHING
     bench.api.write("c")
@@ -86,7 +99,7 @@ async def test_a_server_without_watch_list_is_listed(bench):
     bench.api.watch_list = False
     bench.api.write("a")
     bench.start()
-    await bench.store.wait_synced()
+    await filled(bench.store)
     bench.api.write("b")
     await asyncio.sleep(1)
     assert bench.verbs == ["watch initial", "list", "watch 101"]
@@ -108,7 +121,7 @@ async def test_a_deletion_missed_in_a_gap_is_noticed(bench):
     bench.api.write("a")
     bench.api.write("b")
     bench.start()
-    await bench.store.wait_synced()
+    await filled(bench.store)
     bench.api.failures = [Unreachable("gone")] * 3
     bench.api.cut_off()
     await asyncio.sleep(0.01)
@@ -120,7 +133,7 @@ async def test_a_deletion_missed_in_a_gap_is_noticed(bench):
 
 async def test_after_410_the_same_version_is_never_tried_again(bench):
     bench.start()
-    await bench.store.wait_synced()
+    await filled(bench.store)
     bench.api.oldest = bench.api.version = 1000
     bench.api.cut_off()
     await asyncio.sleep(60)
@@ -130,7 +143,7 @@ async def test_after_410_the_same_version_is_never_tried_again(bench):
 
 async def test_a_410_of_a_server_that_just_failed_is_not_waited_for_as_a_failure(bench):
     bench.start()
-    await bench.store.wait_synced()
+    await filled(bench.store)
     for number in range(4):  # a server that restarts again and again, half a minute apart
         bench.api.failures = [Unreachable("down")]
         bench.api.oldest = bench.api.version = 1000 * (number + 1)
@@ -143,7 +156,7 @@ async def test_a_410_of_a_server_that_just_failed_is_not_waited_for_as_a_failure
 
 async def test_watches_that_worked_and_are_cut_each_minute_are_taken_up_at_once(bench):
     bench.start()
-    await bench.store.wait_synced()
+    await filled(bench.store)
     for number in range(8):
         await asyncio.sleep(50)
         bench.api.write(f"p{number}")
@@ -156,7 +169,7 @@ async def test_watches_that_worked_and_are_cut_each_minute_are_taken_up_at_once(
 @pytest.mark.parametrize("code", [401, 403])
 async def test_a_server_that_has_not_read_its_roles_yet_is_not_believed_at_once(bench, code):
     bench.start()
-    await bench.store.wait_synced()
+    await filled(bench.store)
     bench.api.failures = [ApiError(code)] * 2
     states = set()
     bench.api.cut_off()
@@ -170,7 +183,7 @@ async def test_a_server_that_has_not_read_its_roles_yet_is_not_believed_at_once(
 
 async def test_a_right_that_is_really_gone_is_told_after_two_doubts(bench):
     bench.start()
-    await bench.store.wait_synced()
+    await filled(bench.store)
     bench.api.failures = [ApiError(403)] * 4
     bench.api.cut_off()
     await asyncio.sleep(8)
@@ -180,7 +193,7 @@ async def test_a_right_that_is_really_gone_is_told_after_two_doubts(bench):
 
 async def test_a_stream_that_breaks_resumes_where_it_was(bench):
     bench.start()
-    await bench.store.wait_synced()
+    await filled(bench.store)
     bench.api.failures = [Unreachable("reset"), ApiError(500, "InternalError", "")]
     bench.api.write("a")
     await asyncio.sleep(0.01)
@@ -199,7 +212,7 @@ async def test_backoff_grows_and_heals(bench):
     await asyncio.sleep(1)
     assert (bench.reflector.state, bench.reflector.reason) == (State.BACKING_OFF, "down")
     assert not bench.reflector.synced
-    await bench.store.wait_synced()
+    await filled(bench.store)
     waits = [after - before for before, after in itertools.pairwise(bench.api.times)]
     assert 0.8 <= waits[0] <= 1.6
     assert all(30 <= wait <= 60 for wait in waits[6:])
@@ -219,7 +232,7 @@ async def test_retry_after_is_obeyed_within_reason(bench):
         ApiError(503, "", "", retry_after=86_400),
     ]
     bench.start()
-    await bench.store.wait_synced()
+    await filled(bench.store)
     first, second = (bench.api.times[at + 1] - bench.api.times[at] for at in (0, 1))
     assert 20 <= first <= 24
     assert 60 <= second <= 72
@@ -229,7 +242,7 @@ async def test_retry_after_is_obeyed_within_reason(bench):
     ("code", "reason"),
     [
         (401, "unauthorized: watch pods"),
-        (403, "forbidden: watch pods; to mend it: kubectl apply"),
+        (403, "forbidden: watch pods; to fix it: kubectl apply"),
         (404, "not served: pods v1"),
     ],
 )
@@ -244,7 +257,7 @@ async def test_what_is_missing_is_told_and_waited_for(bench, code, reason):
         states.add((reflector.state, reflector.reason))
         await asyncio.sleep(1)
     assert states == {(State.WAITING, reason)}, "also while it is trying again"
-    await bench.store.wait_synced()
+    await filled(bench.store)
     assert (reflector.state, reflector.reason) == (State.WATCHING, "")
     waits = [after - before for before, after in itertools.pairwise(bench.api.times)]
     assert 5 <= waits[0] <= 10
@@ -255,7 +268,7 @@ async def test_a_kind_that_goes_away_unsyncs_and_its_return_is_diffed(bench):
     bench.api.write("a")
     bench.api.write("b")
     bench.start()
-    await bench.store.wait_synced()
+    await filled(bench.store)
     bench.api.failures = [ApiError(404, "NotFound")] * 3
     bench.api.cut_off()
     await asyncio.sleep(1)
@@ -263,7 +276,7 @@ async def test_a_kind_that_goes_away_unsyncs_and_its_return_is_diffed(bench):
     assert not bench.reflector.synced
     assert sorted(bench.held()) == ["a", "b"]
     bench.api.erase("a")
-    await bench.store.wait_synced()
+    await filled(bench.store)
     assert bench.gone == ["a"]
     assert bench.verbs[-1] == "watch initial"
 
@@ -273,7 +286,7 @@ async def test_a_watch_without_any_frame_is_not_trusted(bench, monkeypatch, fail
     """A restored backup: the version to resume from lies in the future, and nothing ever comes."""
     bench.api.write("a", "before")
     bench.start()
-    await bench.store.wait_synced()
+    await filled(bench.store)
     quiet = History.watch
 
     async def silent(self: History, kind: Kind, *args: Any, **options: Any) -> Any:
@@ -303,7 +316,7 @@ async def test_a_watch_without_any_frame_is_not_trusted(bench, monkeypatch, fail
 
 async def test_a_watch_that_ends_at_once_is_not_a_hot_loop(bench):
     bench.start()
-    await bench.store.wait_synced()
+    await filled(bench.store)
     bench.api.window = 0.0
     bench.api.cut_off()
     await asyncio.sleep(60)
@@ -312,7 +325,7 @@ async def test_a_watch_that_ends_at_once_is_not_a_hot_loop(bench):
 
 async def test_own_writes_race_the_watch(bench):
     bench.start()
-    await bench.store.wait_synced()
+    await filled(bench.store)
     seen: list[str] = []
     bench.store.on_change.append(lambda _, new: seen.append(new["text"]))
     bench.api.write("a", "1")
@@ -348,8 +361,107 @@ async def test_a_present_set_that_is_cut_off_is_not_taken_over(bench, monkeypatc
 
 async def test_lasting_server_errors_end_in_a_fresh_list(bench):
     bench.start()
-    await bench.store.wait_synced()
+    await filled(bench.store)
     bench.api.failures = [ApiError(500, "InternalError", "")] * 6
     bench.api.cut_off()
     await asyncio.sleep(300)
     assert bench.verbs[1:8] == ["watch 100"] * 6 + ["watch initial"]
+
+
+@pytest.mark.parametrize("watch_list", [False, True])
+async def test_names_only_fills_a_store_with_metadata(bench, watch_list):
+    bench.api.watch_list = watch_list
+    bench.api.write("a", "long")
+    bench.start(bench.make(bench.store, names_only=True))
+    await filled(bench.store)
+    bench.api.write("b", "long")
+    await asyncio.sleep(1)
+    assert [sorted(obj) for obj in objects(bench.store)] == [["kind", "metadata"]] * 2
+    bench.api.erase("a")
+    await asyncio.sleep(1)
+    assert bench.gone == ["a"]
+
+
+async def test_a_410_in_a_stream_lists_again_and_misses_no_deletion(bench, monkeypatch):
+    bench.api.write("a")
+    bench.start()
+    await filled(bench.store)
+    events = History.watch
+
+    async def expired(self: History, kind: Kind, *args: Any, **options: Any) -> Any:
+        async for event in events(self, kind, *args, **options):
+            yield event
+            if not options["initial_events"]:
+                raise ApiError(410, "Expired", "an ERROR frame")
+
+    monkeypatch.setattr(History, "watch", expired)
+    bench.api.cut_off()
+    await asyncio.sleep(0.01)
+    bench.api.write("b")
+    bench.api.erase("a")  # its frame is not sent any more
+    await asyncio.sleep(5)
+    assert bench.verbs == ["watch initial", "watch 101", "watch initial"]
+    assert (sorted(bench.held()), bench.gone) == (["b"], ["a"])
+
+
+@pytest.mark.parametrize(
+    ("optional", "code", "absent"),
+    [(True, 404, True), (True, 403, True), (True, 401, False), (False, 404, False)],
+)
+async def test_an_optional_kind_that_cannot_be_read_is_absent(bench, optional, code, absent):
+    reflector = bench.make(bench.store, optional=optional)
+    bench.api.failures = [ApiError(code)]
+    bench.start(reflector)
+    await asyncio.sleep(1)
+    assert (reflector.state, reflector.absent) == (State.WAITING, absent)
+    reflector.retry()
+    await asyncio.sleep(2)
+    assert (reflector.synced, reflector.absent) == (True, False)
+
+
+async def test_an_optional_kind_is_present_before_its_store_says_so(bench):
+    reflector = bench.make(bench.store, optional=True)
+    bench.api.failures = [ApiError(404)]
+    bench.start(reflector)
+    await asyncio.sleep(1)
+    seen: list[tuple[bool, bool]] = []
+    bench.store.on_synced.append(lambda: seen.append((bench.store.synced, reflector.absent)))
+    reflector.retry()
+    await asyncio.sleep(2)
+    assert seen == [(True, False)]
+
+
+async def test_an_optional_kind_is_not_asked_for_before_retry(bench):
+    reflector = bench.make(bench.store, optional=True)
+    bench.api.failures = [ApiError(404)]
+    bench.start(reflector)
+    await asyncio.sleep(120)
+    assert bench.verbs == ["watch initial"]
+    reflector.retry()
+    await asyncio.sleep(2)
+    assert bench.verbs == ["watch initial"] * 2
+    assert bench.store.synced
+
+
+async def test_an_optional_kind_without_a_right_is_asked_for_again(bench):
+    bench.api.failures = [ApiError(403)]
+    bench.start(bench.make(bench.store, optional=True))
+    await asyncio.sleep(20)
+    assert bench.store.synced
+
+
+async def test_retry_during_an_attempt_ends_the_wait_after_it(bench):
+    reflector = bench.make(bench.store, optional=True)
+    bench.api.failures = [ApiError(404)]
+    bench.api.asked = reflector.retry
+    bench.start(reflector)
+    await asyncio.sleep(2)
+    assert bench.store.synced
+
+
+async def test_retry_of_a_watch_that_works_changes_nothing(bench):
+    bench.start()
+    await filled(bench.store)
+    bench.reflector.retry()
+    await asyncio.sleep(30)
+    assert bench.verbs == ["watch initial"]

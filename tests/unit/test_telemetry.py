@@ -12,7 +12,7 @@ import structlog
 
 from reconciler.process import logs
 from reconciler.process.endpoints import HealthAddressError, HealthServer
-from reconciler.process.telemetry import Telemetry
+from reconciler.process.telemetry import Telemetry, Watched
 
 JWT = "eyJhbGciOiJSUzI1NiJ9.eyJpc3MiOiJrdWJlcm5ldGVzIn0.c2lnbmF0dXJl"
 
@@ -45,22 +45,42 @@ def test_requests_without_an_answer_are_told_apart():
     )
 
 
-def test_watches_and_the_leader_are_read_at_the_scrape():
-    time, leads = 100.0, False
-    telemetry = Telemetry(clock=lambda: time)
+def test_the_leader_and_the_queue_are_read_at_the_scrape():
+    leads = False
+    telemetry = Telemetry()
     telemetry.observe_leader(lambda: leads)
     telemetry.observe_queue(lambda: 3, lambda: 7.5)
-    telemetry.watch_synced("Pod", True)
-    telemetry.watch_frame("Pod")
     assert sample(telemetry, "leader") == 0
-    time, leads = 130.0, True
-    assert sample(telemetry, "watch_last_frame_age_seconds", kind="Pod") == 30
+    leads = True
     assert sample(telemetry, "leader") == 1
-    assert sample(telemetry, "watch_synced", kind="Pod") == 1
     assert sample(telemetry, "queue_depth") == 3
     assert sample(telemetry, "queue_oldest_retry_seconds") == 7.5
-    telemetry.watch_frame("Pod")
-    assert sample(telemetry, "watch_last_frame_age_seconds", kind="Pod") == 0
+
+
+def test_a_kind_has_the_sample_of_its_worst_watch():
+    telemetry = Telemetry()
+    watched = [
+        Watched("Pod", synced=True, frame_age=3.0),
+        Watched("Pod", synced=False, frame_age=30.0),
+        Watched("Pod", synced=True, frame_age=4.0),
+        Watched("Pod", synced=True, frame_age=None),
+        Watched("Secret", synced=True, frame_age=None),
+    ]
+    telemetry.observe_watches(lambda: watched)
+    assert sample(telemetry, "watch_last_frame_age_seconds", kind="Pod") == 30
+    assert sample(telemetry, "watch_last_frame_age_seconds", kind="Secret") is None
+    assert sample(telemetry, "watch_synced", kind="Pod") == 0
+    assert sample(telemetry, "watch_synced", kind="Secret") == 1
+
+
+def test_a_watch_that_ended_has_no_sample():
+    telemetry = Telemetry()
+    watched = [Watched("Pod", synced=True, frame_age=3.0)]
+    telemetry.observe_watches(lambda: watched)
+    assert sample(telemetry, "watch_synced", kind="Pod") == 1
+    watched.clear()
+    assert sample(telemetry, "watch_synced", kind="Pod") is None
+    assert sample(telemetry, "watch_last_frame_age_seconds", kind="Pod") is None
 
 
 def test_no_metric_can_name_an_object():
@@ -71,8 +91,7 @@ def test_no_metric_can_name_an_object():
     telemetry.written("Pod", "create")
     telemetry.contested("Pod")
     telemetry.event_dropped("spam")
-    telemetry.watch_synced("Pod", True)
-    telemetry.watch_frame("Pod")
+    telemetry.observe_watches(lambda: [Watched("Pod", True, 1.0)])
     labels = {
         label
         for metric in telemetry.registry.collect()
@@ -141,29 +160,15 @@ def lines(stream):
 def test_a_json_line_has_ts_level_logger_event_and_what_was_bound_inside_a_reconcile():
     stream = io.StringIO()
     logs.configure("json", stream=stream)
-    with logs.reconcile_context("Widget/ns/w") as reconcile_id:
+    with structlog.contextvars.bound_contextvars(reconcile_id=7, key="Widget/ns/w"):
         structlog.stdlib.get_logger("mine").info("applied", child="Deployment")
     structlog.stdlib.get_logger("mine").info("outside")
     inside, outside = lines(stream)
     assert list(inside) == ["ts", "level", "logger", "event", "key", "reconcile_id", "child"]
     assert (inside["level"], inside["logger"], inside["event"]) == ("info", "mine", "applied")
-    assert (inside["key"], inside["reconcile_id"]) == ("Widget/ns/w", reconcile_id)
+    assert (inside["key"], inside["reconcile_id"]) == ("Widget/ns/w", 7)
     assert inside["ts"].endswith("Z")
     assert "key" not in outside
-
-
-async def test_reconciles_side_by_side_keep_their_ids_apart():
-    stream = io.StringIO()
-    logs.configure("json", stream=stream)
-
-    async def reconcile(key):
-        with logs.reconcile_context(key):
-            await asyncio.sleep(0)
-            structlog.stdlib.get_logger("mine").info("seen", of=key)
-
-    await asyncio.gather(*(reconcile(f"k{number}") for number in range(5)))
-    assert all(line["key"] == line["of"] for line in lines(stream))
-    assert len({line["reconcile_id"] for line in lines(stream)}) == 5
 
 
 def test_the_standard_librarys_logs_go_the_same_way():

@@ -1,7 +1,7 @@
-"""The Kubernetes API as the runtime uses it: its verbs, their errors, and nothing else.
+"""The Kubernetes API as the runtime uses it: its verbs and their errors.
 
-``client.Client`` speaks them to an API server; the tests' in-memory server speaks them too.
-Code that needs the API takes an ``Api``, never a client: this is the one seam.
+The rule: code that needs the API takes an ``Api`` and never a client. ``client.Client`` implements
+``Api`` for an API server, and the tests have an in-memory implementation.
 """
 
 from __future__ import annotations
@@ -77,14 +77,14 @@ class Discovery:
         return None if kind.api_version in self.unknown else kind in self.kinds
 
     def find(self, api_version: str, kind: str) -> Kind | None:
-        """The kind of an object by its apiVersion and kind; None where no such kind is known."""
+        """The kind of an object by its apiVersion and kind; None where discovery has none."""
         group, _, version = api_version.rpartition("/")
         wanted = (group, version, kind)
         found = (each for each in self.kinds if (each.group, each.version, each.kind) == wanted)
         return next(found, None)
 
     def __or__(self, other: Discovery) -> Discovery:
-        """Both together."""
+        """The kinds and the unknown apiVersions of both."""
         return Discovery(self.kinds | other.kinds, self.unknown | other.unknown)
 
 

@@ -1,7 +1,8 @@
-"""The Api, spoken to a real API server.
+"""The Api of a real API server.
 
-Every call has a deadline of its own; every write passes the guard of the lease right before it
-is sent, and is never given more time than the lease has left; never resourceVersion=0.
+The rule: each call has a deadline. Each write passes the guard of the lease right before it is
+sent, and gets no more time than the lease has left. No list and no watch asks for
+resourceVersion=0, which a server may answer from a cache of any age.
 https://kubernetes.io/docs/reference/using-api/api-concepts/
 """
 
@@ -27,13 +28,14 @@ from reconciler.client.api import (
     WatchEvent,
 )
 from reconciler.client.kubeconfig import Cluster
-from reconciler.client.transport import Call, Telemetry, Transport
+from reconciler.client.transport import Call, OnRequest, Transport
 
 PAGE = 500
 """Objects in one page of a list."""
 
 WATCH_SECONDS = (300, 600)
-"""A watch ends itself after a random time between these, so that servers can balance them."""
+"""A watch asks the server to end it after a random time between these seconds, so that watches
+spread over several API servers."""
 
 Guard = Callable[[], float | None]
 """Called before each write: raises NotLeader, or returns the seconds it may take (None: any)."""
@@ -63,7 +65,7 @@ class Client(Api):
         quiet: float = 90.0,
         in_flight: int = 32,
         guard: Guard | None = None,
-        telemetry: Telemetry | None = None,
+        telemetry: OnRequest | None = None,
         rng: random.Random | None = None,
     ) -> None:
         self._impersonates = bool(cluster.impersonation)
@@ -263,7 +265,10 @@ class Client(Api):
         subresource: str = "",
         name: str = "",
     ) -> bool:
-        """May we do this (in all namespaces where that is None)? A SelfSubjectAccessReview."""
+        """Is the account allowed to do this? Asked by a SelfSubjectAccessReview.
+
+        None as the namespace asks about all namespaces.
+        """
         attributes = {
             "verb": verb,
             "group": kind.group,
@@ -280,7 +285,7 @@ class Client(Api):
         }
         path = path_of(_REVIEW, None)
         call = Call("create", _REVIEW.resource, "POST", path, body=wire.encode(body))
-        review = await self._write(call, guarded=False)  # it changes nothing
+        review = await self._write(call, guarded=False)  # a review is not stored
         return bool(review["status"].get("allowed"))
 
     async def _document(self, path: str, accept: str) -> Object:
@@ -300,7 +305,7 @@ class Client(Api):
     async def _write(self, call: Call, *, guarded: bool = True) -> Object:
         async with self._writes:
             seconds = self._deadline
-            # Asked here and no earlier: the wait for a place may have outlasted the lease.
+            # After the wait for the semaphore, which may have outlasted the lease.
             if guarded and self._guard and (left := self._guard()) is not None:
                 if left <= 0:
                     raise NotLeader(f"{call}: not sent, the lease is about to run out")

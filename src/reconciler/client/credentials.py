@@ -1,7 +1,8 @@
-"""Proof of identity, renewed as it runs out: tokens, token files, exec plugins.
+"""Credentials of requests, renewed before they expire: tokens, token files, exec plugins.
 
-A secret is asked for right before a request and named nowhere else. After a 401 the caller
-rejects what it sent; the next ask then answers something fresh, or the same if that is all.
+The rule: a proof is read right before a request, and no message, repr or log shows one. After a
+401 the caller rejects the proof that it sent; the next ``proof()`` is read again, and may be equal
+where there is no newer one.
 https://github.com/kubernetes/enhancements/tree/master/keps/sig-auth/541-external-credential-providers
 """
 
@@ -28,7 +29,7 @@ _EXPIRY_MARGIN = 10.0
 
 
 class ConfigurationError(Exception):
-    """The configured access cannot be used. One line that says what to do; never a secret."""
+    """The configured access cannot be used. The text is one line with a remedy and no secret."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,18 +42,18 @@ class Proof:
 
 
 class Credentials(Protocol):
-    """Where proofs come from."""
+    """A source of proofs."""
 
     async def proof(self) -> Proof:
-        """What to send now; raises ConfigurationError."""
+        """The proof for the next request; raises ConfigurationError."""
 
     def reject(self, proof: Proof) -> None:
-        """The server answered 401 to this one: the next ask must not answer it from a cache."""
+        """The server answered 401 to this proof: the next ``proof()`` must not be a cached one."""
 
 
 @dataclass(frozen=True, slots=True)
 class Fixed:
-    """One proof for ever."""
+    """One proof that never changes."""
 
     fixed: Proof = field(repr=False)
 
@@ -63,14 +64,17 @@ class Fixed:
 
     @classmethod
     def basic(cls, name: str, password: str) -> Fixed:
-        """Name and password: API servers dropped them in 1.19, proxies before them did not."""
+        """Name and password, which a proxy before an API server may ask for.
+
+        API servers themselves do not accept them since 1.19.
+        """
         return cls(Proof("Basic " + base64.b64encode(f"{name}:{password}".encode()).decode()))
 
     async def proof(self) -> Proof:
         return self.fixed
 
     def reject(self, proof: Proof) -> None:
-        """Nothing better is known."""
+        """There is no other proof."""
 
 
 class Anonymous(Fixed):
@@ -81,7 +85,7 @@ class Anonymous(Fixed):
 
 
 class TokenFile:
-    """A token that somebody else keeps fresh in a file; white space around it is dropped."""
+    """A token that a kubelet or another program renews in a file; surrounding space is dropped."""
 
     def __init__(self, path: Path, clock: Callable[[], float] = time.monotonic) -> None:
         self._path = path
@@ -99,7 +103,7 @@ class TokenFile:
             self._read_at = self._clock() - TOKEN_MAX_AGE
 
     def _read(self) -> None:
-        """A file that is empty or gone for a moment does not cost us the token that we have."""
+        """Read the file; while it is empty or missing, the last token stays in use."""
         try:
             token = self._path.read_text().strip()
         except (OSError, UnicodeDecodeError):
@@ -112,10 +116,10 @@ class TokenFile:
 
 
 class ExecPlugin:
-    """A program that prints an ExecCredential; run without a shell, a terminal or our stdin.
+    """A program that prints an ExecCredential; run without a shell, a terminal or a stdin.
 
-    What it printed is kept until it expires or is rejected. ``cluster`` is what
-    provideClusterInfo passes to the program.
+    The printed credential is kept until it expires or is rejected. ``cluster`` is the cluster info
+    that the program gets where the kubeconfig sets provideClusterInfo.
     """
 
     VERSIONS: ClassVar = (
@@ -195,10 +199,10 @@ class ExecPlugin:
         try:
             answer = msgspec.json.decode(output, type=_ExecCredential)
         except msgspec.DecodeError:
-            # Not the decoder's words, and no cause: the output is a secret.
-            raise self._error("printed no ExecCredential") from None
+            # Without the decoder's message and cause: both quote the output, which is a secret.
+            raise self._error("did not print an ExecCredential") from None
         if answer.apiVersion != self._version:
-            raise self._error(f"answered {answer.apiVersion}, asked was {self._version}")
+            raise self._error(f"answered {answer.apiVersion} to a request of {self._version}")
         status = answer.status
         if not status.token and not (status.clientCertificateData and status.clientKeyData):
             raise self._error("gave neither a token nor a certificate with its key")

@@ -1,7 +1,7 @@
-"""Which kinds an API server serves, read off its discovery documents.
+"""Which kinds an API server serves, read from its discovery documents.
 
-The rule: unknown is not absent. A group version whose discovery failed or is stale (an aggregated
-API server that is down) is reported as unknown, with the kinds that were known of it last.
+The rule: unknown is not absent. Where the discovery of a group version failed or is stale (an
+aggregated API server that is down), the version is unknown, beside the kinds of its last discovery.
 https://kubernetes.io/docs/concepts/overview/kubernetes-api/#discovery-api
 """
 

@@ -1,7 +1,7 @@
-"""Where the API server is and who we are: kubeconfig files or the pod's ServiceAccount.
+"""The API server's address and the account: from kubeconfig files or the pod's ServiceAccount.
 
-Every field of a kubeconfig is honoured, or refused with one line that says what to do; none is
-silently ignored. Secrets are held, and shown in no repr, message or log.
+The rule: each field of a kubeconfig is honoured, or refused with one line that names the remedy;
+none is silently ignored. No repr, message or log shows a secret.
 https://kubernetes.io/docs/reference/config-api/kubeconfig.v1/
 """
 
@@ -40,9 +40,9 @@ _Loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 @dataclass(frozen=True, slots=True)
 class Cluster:
-    """One API server and the identity to use there. ``namespace`` is the context's own.
+    """One API server and the account to use there. ``namespace`` is that of the context.
 
-    ``credentials`` makes the state of one client: clients of two event loops share none.
+    ``credentials`` makes the credentials of one client: clients of two event loops share none.
     """
 
     server: str
@@ -64,7 +64,7 @@ def load(
     environ: Mapping[str, str] = os.environ,
     account: Path = SERVICE_ACCOUNT,
 ) -> Cluster:
-    """The cluster to talk to.
+    """The cluster to connect to.
 
     In this order: ``path``; ``$KUBECONFIG`` (several files are merged, the first
     value of each field wins); the pod's ServiceAccount, unless a context is named; ``~/.kube/config``.
@@ -177,7 +177,7 @@ def _exec_plugin(user: _Entry, config: dict[str, Any], cluster: _Entry) -> Calla
         )
     if config.get("interactiveMode") == "Always":
         raise user.error(
-            "exec wants a terminal (interactiveMode: Always), and an operator has none"
+            "exec needs a terminal (interactiveMode: Always), and an operator has none"
         )
     command = str(config.get("command") or "")
     if not command:
@@ -224,7 +224,7 @@ def _impersonation(user: _Entry) -> tuple[tuple[str, str], ...]:
     groups = user.value("as-groups", list) or []
     extra = user.value("as-user-extra", dict) or {}
     if not name and (uid or groups or extra):
-        raise user.error("as-uid, as-groups and as-user-extra need as: whom to impersonate")
+        raise user.error("as-uid, as-groups and as-user-extra need as: the user to impersonate")
     headers = [("Impersonate-User", name)] if name else []
     headers += [("Impersonate-Uid", uid)] if uid else []
     headers += [("Impersonate-Group", str(group)) for group in groups]
@@ -247,7 +247,7 @@ class _Entry:
     def value(self, name: str, kind: type) -> Any:
         found = self._content.get(name)
         if found is not None and not isinstance(found, kind):
-            # The value stays out of the message: it may be a token that wants quotes.
+            # The value stays out of the message: it may be a token without quotes.
             raise self.error(f"{name} is not a {kind.__name__}; put quotes around a text")
         return found
 
@@ -301,7 +301,7 @@ def _read(path: Path) -> dict[str, Any]:
     except OSError as error:
         raise ConfigurationError(f"cannot read {path}: {error.strerror}") from None
     except (yaml.YAMLError, UnicodeDecodeError):
-        # Not the parser's words: they quote the line, and the line may hold a token.
+        # Without the parser's message, which quotes the line: the line may hold a token.
         raise ConfigurationError(f"{path} is not YAML: see it with kubectl config view") from None
     if not isinstance(content or {}, dict):
         raise ConfigurationError(f"{path} is not a kubeconfig")

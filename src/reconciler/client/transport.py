@@ -1,6 +1,6 @@
-"""Requests to one API server: deadlines, TLS that follows its files, one way to fail.
+"""Requests to one API server: deadlines, and TLS that follows its files.
 
-Every request ends: with an Answer, or with Unreachable. Nothing here waits without a limit,
+The rule: each request ends with an Answer or with Unreachable. Nothing here waits without a limit,
 follows a redirect, reads proxy settings of the environment, or shows a header or a token.
 """
 
@@ -27,7 +27,7 @@ from reconciler.client.credentials import ConfigurationError, Proof
 from reconciler.client.kubeconfig import Cluster, Pem
 from reconciler.client.wire import Answer
 
-Telemetry = Callable[[str, str, int, float], None]
+OnRequest = Callable[[str, str, int, float], None]
 """Called after each request with its verb, resource, HTTP status (0: no answer), seconds to the answer."""
 
 _CONNECT_SECONDS = 10.0
@@ -38,7 +38,7 @@ log = structlog.stdlib.get_logger(__name__)
 class Call(NamedTuple):
     """One request. ``verb`` and ``resource`` are for telemetry; ``path`` is quoted already.
 
-    ``user``, where it is not empty, is the user whose identity the request is made with.
+    ``user`` is the user that the request impersonates; empty for none.
     """
 
     verb: str
@@ -56,14 +56,14 @@ class Call(NamedTuple):
 
 
 class Transport:
-    """Connections to one cluster; requests and watches do not wait for one another's."""
+    """Connections to one cluster; requests and watches have pools of their own."""
 
     def __init__(
         self,
         cluster: Cluster,
         *,
         user_agent: str,
-        telemetry: Telemetry | None = None,
+        telemetry: OnRequest | None = None,
         connections: int = 64,
     ) -> None:
         self._cluster = cluster
@@ -75,7 +75,7 @@ class Transport:
         self._sessions: dict[str, aiohttp.ClientSession] = {}
 
     async def close(self) -> None:
-        """Close all connections, after what uses them has ended."""
+        """Close all connections; requests and streams must have ended."""
         sessions, self._sessions = self._sessions, {}
         for session in sessions.values():
             await session.close()
@@ -99,9 +99,10 @@ class Transport:
     async def stream(
         self, call: Call, *, seconds: float, quiet: float
     ) -> AsyncIterator[tuple[Answer, AsyncIterator[bytes]]]:
-        """An answer in chunks: for ``seconds`` in all, and ``quiet`` ones without a byte.
+        """An answer in chunks, for at most ``seconds`` in all and ``quiet`` seconds without a byte.
 
-        The Answer's body is empty where the code is good; raises Unreachable, also while reading.
+        The Answer's body is empty where the code is below 300; its bytes come in the chunks.
+        Raises Unreachable, also while the chunks are read.
         """
         limits = aiohttp.ClientTimeout(
             total=seconds, sock_connect=_CONNECT_SECONDS, sock_read=quiet
@@ -116,7 +117,7 @@ class Transport:
     async def _open(
         self, purpose: str, call: Call, limits: aiohttp.ClientTimeout
     ) -> AsyncIterator[tuple[aiohttp.ClientResponse, Proof]]:
-        """Send; at a 401 once more, if there are fresher credentials."""
+        """Send, and after a 401 once more where there is another proof."""
         proof = await self._credentials.proof()
         response = await self._request(purpose, call, limits, proof)
         try:
@@ -129,7 +130,7 @@ class Transport:
                     response = await self._request(purpose, call, limits, proof)
             yield response, proof
         finally:
-            # A body that was read to its end gave its connection back already.
+            # No effect on a body that was read to its end: its connection is back in the pool.
             response.close()
 
     async def _request(
@@ -178,7 +179,7 @@ class Transport:
 
 
 class Tls:
-    """The SSL context, made anew when a file that it came from, or the certificate, changes."""
+    """The SSL context, created again when one of its files or the client certificate changes."""
 
     def __init__(self, cluster: Cluster) -> None:
         self._cluster = cluster
@@ -186,7 +187,7 @@ class Tls:
         self._context: ssl.SSLContext | None = None
 
     def context(self, proof: Proof) -> ssl.SSLContext | bool:
-        """For the next request. A new file that is empty or broken leaves the old one in use."""
+        """For the next request. While a changed file is empty or broken, the last context stays."""
         cluster = self._cluster
         if not cluster.server.startswith("https:"):
             return True
@@ -215,7 +216,7 @@ class Tls:
             context.verify_mode = ssl.CERT_NONE
         certificate = proof.certificate or _content(self._cluster.certificate)
         if certificate:
-            # The ssl module takes files only: one that only we can read, and only for now.
+            # The ssl module takes only files: this one is private and deleted at once.
             with tempfile.NamedTemporaryFile() as file:
                 file.write(certificate + b"\n" + (proof.key or _content(self._cluster.key)))
                 file.flush()
@@ -225,12 +226,12 @@ class Tls:
 
 @lru_cache(64)
 def _query(query: tuple[tuple[str, str], ...]) -> str:
-    """As it follows a path; writes ask the same few again and again."""
+    """The query as it follows a path; cached, because writes repeat the same few queries."""
     return f"?{urlencode(query, quote_via=quote)}" if query else ""
 
 
 def _identity(pem: Pem) -> object:
-    """What changes when a file is written or, as in a mounted volume, swapped."""
+    """A value that changes when the file is written or, as in a mounted volume, replaced."""
     if not isinstance(pem, Path):
         return None
     try:
@@ -246,7 +247,7 @@ def _content(pem: Pem) -> bytes:
 
 @contextlib.contextmanager
 def _unreachable(call: Call) -> Iterator[None]:
-    """Every failure without an answer, as Unreachable with a text that holds no secret."""
+    """Raise each failure without an answer as Unreachable, with a text that holds no secret."""
     try:
         yield
     except aiohttp.ClientConnectorError as error:
@@ -263,7 +264,7 @@ def _unreachable(call: Call) -> Iterator[None]:
 
 
 def _redacted(body: bytes, proof: Proof) -> bytes:
-    """Should a server or a proxy echo our credentials, they end here."""
+    """The body without the credentials of the request, which a server or a proxy may echo."""
     secret = proof.authorization.rpartition(" ")[2].encode()
     return body.replace(secret, b"[redacted]") if secret else body
 

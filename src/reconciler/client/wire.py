@@ -1,8 +1,8 @@
-"""Bytes to values: what an API server's answers, Status objects and watch frames mean. Pure.
+"""Answers, Status objects and watch frames of an API server, decoded into values. Pure.
 
-Every answer of the server is decoded here and nowhere else, an error (a 410 that ends a list or a
-watch, for example) as ApiError. A body that is not the API's is Unreachable: a proxy between
-client and server answered, and the request may or may not have arrived.
+The rule: each answer is decoded here and nowhere else. An error, for example a 410 that ends a list
+or a watch, is an ApiError. A body that is not of the Kubernetes API is Unreachable: a proxy
+answered, and the request may or may not have reached the server.
 """
 
 from __future__ import annotations
@@ -113,18 +113,18 @@ def error_of_status(status: Mapping[str, Any], code: int = 0) -> ApiError:
 
 
 def _short(text: str) -> str:
-    words = " ".join(text.split())
-    return words if len(words) <= _MESSAGE_LIMIT else words[: _MESSAGE_LIMIT - 1] + "…"
+    line = " ".join(text.split())
+    return line if len(line) <= _MESSAGE_LIMIT else line[: _MESSAGE_LIMIT - 1] + "…"
 
 
 # ---- watches ------------------------------------------------------------------------------------
 
 
 async def frames(chunks: AsyncIterable[bytes], limit: int = FRAME_LIMIT) -> AsyncIterator[bytes]:
-    """The lines of a watch, however they were cut into chunks; empty ones are left out.
+    """The lines of a watch, from chunks of any size; empty lines are left out.
 
-    A tail without a line end is a frame that was cut off, and dropped: the watch resumes before
-    it. Only a lone Status is let through that way: some servers send it instead of a watch.
+    A tail without a line end is a frame that was cut off. It is dropped, and the watch resumes
+    before it. Only a Status without a line end is yielded: some servers send it instead of a watch.
     """
     parts: list[bytes] = []
     size = 0
@@ -144,7 +144,7 @@ async def frames(chunks: AsyncIterable[bytes], limit: int = FRAME_LIMIT) -> Asyn
 
 
 def event_of(line: bytes) -> WatchEvent | None:
-    """A frame as event; None for an event type that is not known (yet).
+    """A frame as event; None for an event type that this client does not have.
 
     Raises ApiError for an ERROR frame, and for a Status in place of a frame.
     """

@@ -1,9 +1,8 @@
-"""/healthz, /readyz and /metrics: what the process says about itself.
+"""/healthz, /readyz and /metrics over HTTP.
 
-The rule kept here: the truth, and in words. Not healthy means that only a restart helps
-(the loop or every watch is dead); not ready means that something is still missing, and
-every such answer names what and why. Both come from the functions given; this module only
-serves them.
+The rule: a failing check names its reason in the answer. Unhealthy means that only a restart
+helps; not ready means that a required cache is not filled. The functions given to HealthServer
+decide both, and this module only serves their results.
 """
 
 from __future__ import annotations
@@ -19,15 +18,15 @@ Checks = Callable[[], Mapping[str, str]]
 
 
 class HealthAddressError(Exception):
-    """The address cannot be listened on; the text says what to do."""
+    """The health address cannot be listened on; the text names the remedy."""
 
 
 class HealthServer:
     """Serves /healthz, /readyz and /metrics on ``host:port``; port 0 takes a free one.
 
-    ``alive`` and ``ready`` are asked at every request and answer at once; a failing check
-    gives 503 and one line per reason. ``?verbose`` lists all checks. ``metrics`` gives the
-    body and its content type (``Telemetry.render``).
+    ``alive`` and ``ready`` are called at each request and must not block; a failing check gives
+    503 and one line for each reason. ``?verbose`` lists all checks. ``metrics`` returns the body
+    and its content type (``Telemetry.render``).
     """
 
     def __init__(
@@ -56,7 +55,7 @@ class HealthServer:
         return int(self._runner.addresses[0][1])
 
     async def start(self) -> None:
-        """Listen; HealthAddressError where the address is taken or not ours."""
+        """Listen; HealthAddressError where the address is in use or not of this host."""
         await self._runner.setup()
         try:
             await web.TCPSite(self._runner, self._host, self._port).start()

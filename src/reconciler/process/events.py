@@ -1,10 +1,9 @@
 """Kubernetes Events about a parent, as ``kubectl describe`` shows them.
 
-The rule kept here: Events are help for people and never a duty. They are written by one
-background task, in bounded number and memory; what cannot be written is counted and
-dropped, and no reconcile waits for or fails with it. What repeats raises a count, at most
-once a minute, and only when it repeats: an object about which nothing is said costs nothing.
-While objects wait for a worker Events step aside, for their writes take the server's time too.
+The rule: a reconcile never waits for an Event and never fails with one. One background task
+writes Events, in bounded number and memory; an Event that cannot be written is counted and
+dropped. A repeated note raises the count of its Event, at most once a minute. While objects wait
+for a worker, each Event waits a moment: writes of Events and of children share the API server.
 """
 
 from __future__ import annotations
@@ -29,20 +28,20 @@ from reconciler.process.logs import redact
 EVENT = Kind("", "v1", "Event", "events")
 
 SERIES = timedelta(minutes=10)
-"""The same note within this time of the last one raises a count; later it is a new Event."""
+"""A note within this time of an equal one raises its count; a later one is a new Event."""
 QUIET = timedelta(minutes=1)
 """Shortest time between two writes of one Event."""
 BURST = 25
-"""Writes about one object at once; after that, one in each REFILL."""
+"""Writes about one object without a wait; after those, one in each REFILL."""
 REFILL = timedelta(minutes=5)
 MESSAGE_LIMIT = 1024
 """Characters kept of a message: the API server's own limit for events.k8s.io."""
 REMEMBERED = 1024
-"""Series and objects remembered; beyond that the oldest are forgotten."""
+"""Series and objects remembered; the least recently used ones above that are forgotten."""
 WAITING = 4000
-"""Events waiting to be written; beyond that new ones are dropped."""
-STEP_ASIDE = 0.2
-"""Seconds before each Event while there is other work, and room for Events to wait."""
+"""Events waiting to be written; new ones above that are dropped."""
+PAUSE_WHILE_BUSY = 0.2
+"""Seconds before each Event while keys wait for a worker, and at most half of WAITING is full."""
 
 _QUIET = QUIET.total_seconds()
 _TRIES = 3
@@ -53,20 +52,20 @@ _log = structlog.stdlib.get_logger(__name__)
 
 @dataclass(slots=True)
 class _Series:
-    """One Event: how often it was said, and what of that is written. Its words are not kept.
+    """The count of one Event, and how much of it is written; the message is not kept.
 
-    Times are seconds since the epoch: what is remembered of a thousand objects is to be small.
+    Times are seconds since the epoch, which take less memory than datetimes.
     """
 
     first: float
     last: float
     count: int = 1
-    written: float | None = None  # when a write was last asked for
+    written_at: float | None = None  # when a write was last put into the queue
     created: bool = False
     waiting: bool = False
 
     def outdated(self, now: float) -> bool:
-        """Would the same note begin another Event?"""
+        """Does the next equal note begin another Event?"""
         return not self.waiting and now - self.last > SERIES.total_seconds()
 
 
@@ -78,17 +77,17 @@ class _Bucket:
     filled: float
 
     def fill(self, now: float) -> None:
-        """Add what came in since the last time."""
+        """Add the tokens of the time since the last fill."""
         refilled = self.tokens + max(now - self.filled, 0.0) / REFILL.total_seconds()
         self.tokens, self.filled = min(BURST, refilled), now
 
     def outdated(self, now: float) -> bool:
-        """Is it full again, and so like a new one?"""
+        """Is the bucket full again, and so equal to a new one?"""
         return self.tokens + (now - self.filled) / REFILL.total_seconds() >= BURST
 
 
 class _Waiting(NamedTuple):
-    """An Event to be written, but for its count and last time."""
+    """An Event to write, without its count and last time."""
 
     series: _Series
     namespace: str
@@ -101,14 +100,14 @@ E = TypeVar("E", _Series, _Bucket)
 
 
 class _Recent(Generic[E]):
-    """The values of the most recently used keys, without the outdated ones among the oldest."""
+    """The values of the most recently used keys; outdated ones at the oldest end are dropped."""
 
     def __init__(self, limit: int) -> None:
         self._items: dict[bytes, E] = {}
         self._limit = limit
 
     def get(self, key: bytes, now: float) -> E | None:
-        """The value of a key, which is the most recently used one from now on."""
+        """The value of a key; the key becomes the most recently used one."""
         while self._items and self._items[oldest := next(iter(self._items))].outdated(now):
             del self._items[oldest]
         value = self._items.pop(key, None)
@@ -129,9 +128,9 @@ class Recorder:
     """Turns Notes into Events; ``run`` is the background task that writes them.
 
     ``component`` is the controller's name, ``instance`` the process (the lease identity).
-    ``dropped`` is told each time one is given up: ``queue_full``, ``spam``, ``not_leader``,
-    ``refused`` (the API server said no) or ``unreachable``. ``busy`` tells whether there is work
-    that Events should not hold up.
+    ``dropped`` is called for each Event that is dropped, with the reason: ``queue_full``, ``spam``,
+    ``not_leader``, ``refused`` (by the API server) or ``unreachable``. ``busy`` returns whether
+    keys wait for a worker.
     """
 
     def __init__(
@@ -153,44 +152,46 @@ class Recorder:
         self._series = _Recent[_Series](REMEMBERED)
         self._buckets = _Recent[_Bucket](REMEMBERED)
         self._queue: asyncio.Queue[_Waiting] = asyncio.Queue(WAITING)
-        self._complaint = ""
+        self._logged_reason = ""
 
     def record(self, parent: Object, kind: Kind, note: Note) -> None:
-        """Say something about ``parent``, an object of ``kind``. Returns at once, never fails."""
+        """Take a note about ``parent``, an object of ``kind``. Returns at once, never fails."""
         now = self._now().timestamp()
         uid = parent["metadata"].get("uid", "")
         message = str(redact(note.message))
         message = message if len(message) <= MESSAGE_LIMIT else message[: MESSAGE_LIMIT - 1] + "…"
-        words = (uid, note.type, note.reason, message)
-        key = _key(*words)
+        note = Note(note.type, note.reason, message)
+        key = _key(uid, *_texts(note))
         series = self._series.get(key, now)
         if series is None:
             series = self._series.put(key, _Series(now, now))
         else:
             series.count += 1
             series.last = now
-        if series.waiting or (series.written is not None and 0 <= now - series.written < _QUIET):
-            return  # said in the next write
+        if series.waiting or (
+            series.written_at is not None and 0 <= now - series.written_at < _QUIET
+        ):
+            return  # the next write has this count
         if not self._allowed(uid, now):
             self._dropped("spam")
             return
         try:
-            self._queue.put_nowait(_waiting(series, parent, kind, Note(*words[1:])))
+            self._queue.put_nowait(_waiting(series, parent, kind, note))
         except asyncio.QueueFull:
             self._dropped("queue_full")
             return
-        series.waiting, series.written = True, now
+        series.waiting, series.written_at = True, now
 
     async def run(self) -> None:
-        """Write what is recorded, for ever; to be run as a task."""
+        """Write recorded Events without end; run it as a task."""
         while True:
             event = await self._queue.get()
             if self._busy() and self._queue.qsize() < WAITING // 2:
-                await asyncio.sleep(STEP_ASIDE)
+                await asyncio.sleep(PAUSE_WHILE_BUSY)
             await self._next(event)
 
     async def drain(self, seconds: float) -> None:
-        """Wait until all is written that was recorded, but no longer than ``seconds``."""
+        """Wait until all recorded Events are written, for at most ``seconds``."""
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(seconds):
                 await self._queue.join()
@@ -200,7 +201,7 @@ class Recorder:
             for remaining in reversed(range(_TRIES)):
                 try:
                     await self._write(event)
-                    self._complaint = ""
+                    self._logged_reason = ""
                     return
                 except Unreachable as error:
                     if not remaining:
@@ -219,31 +220,31 @@ class Recorder:
             self._queue.task_done()
 
     async def _write(self, event: _Waiting) -> None:
-        """Create the Event, or raise its count; one that was deleted meanwhile is made again."""
+        """Create the Event, or raise its count; an Event that was deleted since is created again."""
         series = event.series
         series.waiting = False
-        said = {"count": series.count, "lastTimestamp": _written(series.last)}
+        latest = {"count": series.count, "lastTimestamp": _timestamp(series.last)}
         if series.created:
             try:
                 await self._api.patch(
-                    EVENT, event.namespace, event.name, said, content_type=MERGE_PATCH
+                    EVENT, event.namespace, event.name, latest, content_type=MERGE_PATCH
                 )
                 return
             except ApiError as error:
                 if error.code != 404:
                     raise
         try:
-            await self._api.create(EVENT, {**self._body(event), **said})
+            await self._api.create(EVENT, {**self._body(event), **latest})
         except ApiError as error:
             if error.code != 409:
                 raise
-            # The answer to our own create was lost, or we said this before a restart.
+            # An earlier create was stored, and its answer lost, or it was before a restart.
         series.created = True
 
     def _give_up(self, reason: str, error: Exception) -> None:
         self._dropped(reason)
-        if self._complaint != reason:
-            self._complaint = reason
+        if self._logged_reason != reason:
+            self._logged_reason = reason
             _log.warning("events are dropped", reason=reason, error=str(error))
 
     def _allowed(self, uid: str, now: float) -> bool:
@@ -257,7 +258,7 @@ class Recorder:
         return True
 
     def _body(self, event: _Waiting) -> Object:
-        """The Event but for its count and last time."""
+        """The Event without its count and last time."""
         return {
             "apiVersion": EVENT.api_version,
             "kind": EVENT.kind,
@@ -269,24 +270,24 @@ class Recorder:
             "source": {"component": self._component},
             "reportingComponent": self._component,
             "reportingInstance": self._instance[:128],
-            "firstTimestamp": _written(event.series.first),
+            "firstTimestamp": _timestamp(event.series.first),
         }
 
 
 def _waiting(series: _Series, parent: Object, kind: Kind, note: Note) -> _Waiting:
-    """What is to be written.
+    """The Event to write.
 
-    The Event's name is made of what it says and of the ten minutes that it belongs to: a create
-    that is sent again, or said again after a restart, meets its own name.
+    Its name is a digest of its content and of the ten minutes that it belongs to: a create that is
+    sent again, also after a restart, is answered 409 and adds no second Event.
     """
     metadata = parent["metadata"]
     uid = metadata.get("uid", "")
     window = int(series.first // SERIES.total_seconds())
-    mark = digest([uid, note.type, note.reason, note.message, window])
+    name = digest([uid, *_texts(note), window])
     return _Waiting(
         series,
         metadata.get("namespace") or "default",
-        f"{metadata['name'][:200].rstrip('.-')}.{mark}",
+        f"{metadata['name'][:200].rstrip('.-')}.{name}",
         {
             "apiVersion": kind.api_version,
             "kind": kind.kind,
@@ -299,10 +300,14 @@ def _waiting(series: _Series, parent: Object, kind: Kind, note: Note) -> _Waitin
     )
 
 
-def _key(*words: str) -> bytes:
+def _texts(note: Note) -> tuple[str, ...]:
+    return note.type, note.reason, note.message
+
+
+def _key(*texts: str) -> bytes:
     """Texts of any length as a short key."""
-    return hashlib.blake2b("\0".join(words).encode(), digest_size=16).digest()
+    return hashlib.blake2b("\0".join(texts).encode(), digest_size=16).digest()
 
 
-def _written(seconds: float) -> str:
+def _timestamp(seconds: float) -> str:
     return rfc3339(datetime.fromtimestamp(seconds, UTC))

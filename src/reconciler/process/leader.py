@@ -1,8 +1,8 @@
-"""The lease kept by a thread of its own, beside the loop that does the work.
+"""The election in a thread of its own, beside the loop that reconciles.
 
-The rule kept here: a main loop that is busy for some seconds keeps its lease, and one that
-does not run at all loses it. Without the first a long render would hand the lease on;
-without the second a dead leader would lead for ever.
+The rule: a main loop that is blocked for some seconds keeps its lease, and a main loop that does
+not run at all loses it. So a long render does not end the term, and a dead leader does not lead
+for ever.
 """
 
 from __future__ import annotations
@@ -25,10 +25,10 @@ _log = structlog.stdlib.get_logger(__name__)
 class LeaderThread:
     """An Elector in a thread, with a loop and an Api of its own.
 
-    A short block of the main loop then does not lose the lease; a main loop that does not run
-    at all does, because its heartbeat goes stale. ``api`` makes the (unguarded) Api, which is
-    entered and left in the thread. ``on_started`` and ``on_lost`` are called in the loop that
-    called ``start``; a thread that fails is a lost lease, whether it led or not.
+    The main loop beats; while its heartbeat is stale, the thread does not renew. ``api`` makes the
+    (unguarded) Api, which is entered and left in the thread. ``on_started`` and ``on_lost`` are
+    called in the loop that called ``start``. A thread that fails calls ``on_lost``, whether it led
+    or not.
     """
 
     def __init__(
@@ -47,8 +47,8 @@ class LeaderThread:
             name,
             identity=identity,
             timing=timing,
-            on_started=lambda: self._tell(on_started),
-            on_lost=lambda reason: self._tell(on_lost, reason),
+            on_started=lambda: self._call_in_main(on_started),
+            on_lost=lambda reason: self._call_in_main(on_lost, reason),
             alive=lambda: boot_clock() - self._beat < self.elector.timing.heartbeat,
         )
         self.guard = self.elector.guard
@@ -57,7 +57,7 @@ class LeaderThread:
         self._beat = -math.inf
 
     def start(self) -> None:
-        """Begin to campaign. Returns at once; to be called in the main loop."""
+        """Begin to campaign. Returns at once; call it in the main loop."""
         self._main = asyncio.get_running_loop()
         self._loop = asyncio.new_event_loop()
         self._ended = asyncio.Event()
@@ -66,9 +66,9 @@ class LeaderThread:
         threading.Thread(target=self._thread, name="lease", daemon=True).start()
 
     async def stop(self) -> None:
-        """Release the lease, if it is ours, and end the thread; at most ``renew`` seconds.
+        """Release the lease, if this process holds it, and end the thread within ``renew`` seconds.
 
-        Call it when all guarded work has ended: from here on the guard refuses.
+        Call it when all guarded work has ended: from then on the guard raises NotLeader.
         """
         with contextlib.suppress(RuntimeError):  # the thread has ended and closed its loop
             self._loop.call_soon_threadsafe(self.elector.stop)
@@ -83,11 +83,11 @@ class LeaderThread:
         try:
             with asyncio.Runner(loop_factory=lambda: self._loop) as runner:
                 runner.run(self._lead())
-        except Exception as error:  # noqa: BLE001  whatever it was: the lease is lost
+        except Exception as error:  # noqa: BLE001  any failure of the thread loses the lease
             _log.exception("lease thread failed", lease=self.elector.name)
-            self._tell(self._failed, f"lease thread failed: {error!r}")
+            self._call_in_main(self._failed, f"lease thread failed: {error!r}")
         finally:
-            self._tell(self._ended.set)
+            self._call_in_main(self._ended.set)
 
     async def _lead(self) -> None:
         async with self._api() as api:
@@ -98,6 +98,6 @@ class LeaderThread:
             self._beat = boot_clock()
             await asyncio.sleep(self.elector.timing.heartbeat / 10)
 
-    def _tell(self, callback: Callable[..., None], *args: str) -> None:
-        with contextlib.suppress(RuntimeError):  # the main loop is closed: nobody is there to tell
+    def _call_in_main(self, callback: Callable[..., None], *args: str) -> None:
+        with contextlib.suppress(RuntimeError):  # the main loop is closed: nothing is left to call
             self._main.call_soon_threadsafe(callback, *args)

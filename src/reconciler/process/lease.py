@@ -1,15 +1,12 @@
 """One writer: Lease election, and the guard that keeps a leader from writing too late.
 
-The rule kept here: a write is sent only while no other replica can hold the lease. Another
-replica takes over no sooner than a whole lease duration after it saw the last renewal, and
-it cannot have seen that before we began it; so the time that counts is the *start* of our
-last acknowledged renewal, on our own clock. Times inside the Lease are never compared:
-clocks of machines differ. Every write of the Lease is a compare-and-swap on its resource
-version. A lease that was lost is never taken back and never released: the process exits,
-and what stands in the Lease by then belongs to somebody else.
+The rule: a write is sent only while no other replica can hold the lease. Another replica takes
+over a whole lease duration after it saw the last renewal, and it cannot see a renewal before the
+leader sends it. So the leader counts from the *start* of its last acknowledged renewal, on its own
+clock. Each write of the Lease is a compare-and-swap on the resource version. A lost lease is never
+taken back and never released: the process exits, and the Lease may be another replica's by then.
 
-Sources: the algorithm of client-go's tools/leaderelection, without its release of a lease
-that was read to be another's; KEP-589 and coordination.k8s.io/v1 for the record.
+The algorithm is that of client-go's tools/leaderelection, without its release of another's lease.
 """
 
 from __future__ import annotations
@@ -25,14 +22,13 @@ import uuid
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import structlog
 
-from contract.model import Kind, Object
+from contract.model import Object
 from reconciler.client.api import Api, ApiError, NotLeader, Unreachable
-
-LEASE = Kind("coordination.k8s.io", "v1", "Lease", "leases")
+from reconciler.process.lease_record import LEASE, Record
 
 T = TypeVar("T")
 
@@ -84,9 +80,9 @@ class Timing:
 
 
 def boot_clock() -> float:
-    """Seconds that never jump and, where the system has such a clock, go on during suspend.
+    """Seconds that never jump and, where the system has such a clock, count during suspend.
 
-    A leader that slept with its machine must find its lease old when it wakes.
+    A leader whose machine was suspended must find its lease expired when it resumes.
     """
     return time.clock_gettime(getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC))
 
@@ -94,22 +90,22 @@ def boot_clock() -> float:
 def new_identity() -> str:
     """The pod's (or host's) name and a random part.
 
-    A restarted container has its old name, and must not take the lease for its own.
+    A restarted container has the same pod name, and its predecessor's lease is not its own.
     """
     return f"{os.environ.get('POD_NAME') or socket.gethostname()}_{uuid.uuid4()}"
 
 
 class _Lost(Exception):
-    """The lease is another's, or nobody's: stop at once."""
+    """The lease is held by another replica, or by none: stop at once."""
 
 
 class Elector:
     """One candidate for one Lease: campaigns, then renews until stopped or lost.
 
-    Runs in one loop; ``guard`` and the properties may be read from any thread. ``alive``
-    says whether the work that the lease protects is alive: while it is not, the lease is
-    neither taken nor renewed. ``on_started`` is called once, ``on_lost`` at most once and
-    only after it, with the reason; both in the elector's loop, and neither may block.
+    Runs in one loop; ``guard`` and the properties may be read from any thread. ``alive`` returns
+    whether the work that the lease protects is alive: while it is not, the lease is neither taken
+    nor renewed. ``on_started`` is called once; ``on_lost`` at most once, after ``on_started``, with
+    the reason. Both are called in the elector's loop and must not block.
     """
 
     def __init__(
@@ -138,11 +134,11 @@ class Elector:
         self._leading = False
         self._renewed = _NEVER  # start of the last acknowledged renewal; the guard's one float
         self._lease: Object | None = None  # as last read or written; None: to be created
-        self._record: dict[str, Any] = {}  # its spec, kept also when the Lease is deleted
+        self._record = Record()  # of the Lease, kept also when the Lease is deleted
         self._observed = _NEVER  # when the record was last seen to change
-        self._term = 0  # leaseTransitions of the record that we wrote
+        self._term = 0  # leaseTransitions of the record that this replica wrote
         self._fresh = False  # whether _lease can be written over without reading it again
-        self._said = ""  # the last holder or trouble that was logged
+        self._logged = ""  # the last holder or failure that was logged
 
     # Readable from any thread.
 
@@ -168,13 +164,8 @@ class Elector:
 
     @property
     def holder(self) -> str:
-        """Who held the Lease when it was last seen; empty for nobody, or not seen yet."""
-        return self._record.get("holderIdentity") or ""
-
-    @property
-    def transitions(self) -> int:
-        """How often the Lease changed hands, as last seen."""
-        return self._record.get("leaseTransitions") or 0
+        """The holder when the Lease was last seen; empty for nobody, or not seen yet."""
+        return self._record.holder
 
     # In the elector's loop.
 
@@ -195,7 +186,7 @@ class Elector:
                 self._renewed = _NEVER
                 await self._release(api)
         except _Lost as lost:
-            self._renewed = _NEVER  # before anybody is told
+            self._renewed = _NEVER  # before on_lost: its callee may check the guard
             _log.error("lease lost", lease=self.name, reason=str(lost), holder=self.holder)
             self._on_lost(str(lost))
             return str(lost)
@@ -204,7 +195,7 @@ class Elector:
         return ""
 
     async def _campaign(self, api: Api) -> bool:
-        """Try until the lease is ours (True) or ``stop`` was called (False)."""
+        """Try until this replica holds the lease (True) or ``stop`` was called (False)."""
         retry, jitter = self.timing.retry, self.timing.jitter
         while not self._stopping.is_set():
             if self._alive() and await self._attempt(api):
@@ -216,7 +207,7 @@ class Elector:
     async def _renew(self, api: Api) -> None:
         """Renew until ``stop``; raises _Lost when the deadline passes or another holds the lease.
 
-        The pause counts from the start of the last try: after a slow one none is left to waste.
+        The pause counts from the start of the last try: after a slow try the next one is due.
         """
         due = self._clock() + self.timing.retry
         while True:
@@ -231,33 +222,35 @@ class Elector:
                 await self._attempt(api)
 
     async def _release(self, api: Api) -> None:
-        """Empty the Lease if, read again, it is still the one that we took.
+        """Empty the Lease if, read again, it still holds the term that this replica won.
 
-        What we remember does not count: in the meantime another may have taken it, and to
-        empty it then would let a third lead beside the second.
+        The remembered record does not count: another replica may have taken the lease since, and
+        emptying it then would let a third lead beside the second.
         """
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(self.timing.request):
                 while True:
                     try:
                         lease = await api.get(LEASE, self.namespace, self.name)
-                        if lease is None or not self._ours(lease.get("spec") or {}):
-                            _log.warning("lease not released: it is not ours any more")
+                        if lease is None or not self._is_ours(Record.of(lease)):
+                            _log.warning(
+                                "lease not released: this replica does not hold it any more"
+                            )
                             return
                         body = self._body(lease, holder="", seconds=1)
                         self._observe(await api.replace(LEASE, body))
                         _log.info("lease released", lease=self.name)
                         return
                     except (ApiError, Unreachable) as error:
-                        self._complain(error)
+                        self._log_failure(error)
                         if not (isinstance(error, ApiError) and error.code == 409):
                             await asyncio.sleep(self.timing.retry / 4)
 
     async def _attempt(self, api: Api) -> bool:
-        """Try once to write ourselves into the Lease; whether the answer said yes.
+        """Try once to write this replica into the Lease; True if the server confirmed it.
 
-        A conflict is looked into at once: it may be our own write whose answer was lost, an
-        edit by hand, or another leader, and the last must not wait for the next try.
+        A leader reads the Lease again right after a conflict. Its own write whose answer was lost
+        and an edit by hand are harmless; another leader must be seen before the next try.
         """
         try:
             try:
@@ -267,28 +260,28 @@ class Elector:
                     raise
                 return await self._write(api)
         except (ApiError, Unreachable) as error:
-            self._complain(error)
+            self._log_failure(error)
             return False
 
     async def _write(self, api: Api) -> bool:
         if not self._fresh:
             lease = await self._call(api.get(LEASE, self.namespace, self.name))
             self._observe(lease)
-            if self._leading and lease is not None and not self._ours(self._record):
+            if self._leading and lease is not None and not self._is_ours(self._record):
                 raise _Lost(f"taken by {self.holder}" if self.holder else "emptied by hand")
-            # Also where the Lease is gone: its holder does not know yet, and still writes.
+            # Also where the Lease was deleted: its holder has not seen that yet, and still writes.
             if not self._leading and self._held_by_another():
-                if self._said != self.holder:
-                    self._said = self.holder
+                if self._logged != self.holder:
+                    self._logged = self.holder
                     _log.info("waiting for the lease", lease=self.name, holder=self.holder)
                 return False
         start = self._clock()
-        self._fresh = False  # until an answer says what became of this write
+        self._fresh = False  # an unanswered write may be stored or not: read before the next
         body = self._body(self._lease, holder=self.identity, seconds=math.ceil(self.timing.lease))
         write = api.create if self._lease is None else api.replace
         self._observe(await self._call(write(LEASE, body)))
-        self._fresh, self._said = True, ""
-        self._term, self._renewed = self.transitions, start
+        self._fresh, self._logged = True, ""
+        self._term, self._renewed = self._record.transitions, start
         return True
 
     async def _call(self, request: Awaitable[T]) -> T:
@@ -301,39 +294,25 @@ class Elector:
             raise Unreachable(f"no answer to a Lease request in {limit:g} s") from None
 
     def _observe(self, lease: Object | None) -> None:
-        """Take note of the Lease; the waiting time starts again whenever its record changed."""
+        """Remember the Lease; the time until it expires starts again when its record changed."""
         self._lease = lease
-        record = (lease or {}).get("spec") or {}
+        record = Record.of(lease)
         if lease is not None and record != self._record:
             self._record, self._observed = record, self._clock()
 
     def _held_by_another(self) -> bool:
-        seconds = self._record.get("leaseDurationSeconds") or self.timing.lease
+        seconds = self._record.seconds or self.timing.lease
         taken = self.holder not in ("", self.identity)
         return taken and self._clock() < self._observed + seconds
 
-    def _ours(self, record: dict[str, Any]) -> bool:
-        """Is this the term that we won? One with our name and another number is not."""
-        return (
-            record.get("holderIdentity") == self.identity
-            and (record.get("leaseTransitions") or 0) == self._term
-        )
+    def _is_ours(self, record: Record) -> bool:
+        return record.is_term(self.identity, self._term)
 
     def _body(self, lease: Object | None, *, holder: str, seconds: int) -> Object:
         """The Lease to write: ``lease`` with a new record, or a first one."""
-        now = self._now().astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
-        old = (lease or {}).get("spec") or self._record
-        spec = {**old, "holderIdentity": holder, "leaseDurationSeconds": seconds, "renewTime": now}
-        if holder and holder != (old.get("holderIdentity") or ""):
-            spec["acquireTime"] = now
-            spec["leaseTransitions"] = (old.get("leaseTransitions") or 0) + 1 if old else 0
-        metadata = lease["metadata"] if lease else {"namespace": self.namespace, "name": self.name}
-        return {
-            "apiVersion": LEASE.api_version,
-            "kind": LEASE.kind,
-            "metadata": metadata,
-            "spec": spec,
-        }
+        old = Record.of(lease)
+        record = (old if old.spec else self._record).next(holder, seconds, self._now())
+        return record.written_to(lease, self.namespace, self.name)
 
     def _left(self) -> float:
         """Seconds to the renew deadline."""
@@ -345,14 +324,14 @@ class Elector:
             async with asyncio.timeout(seconds):
                 await self._stopping.wait()
 
-    def _complain(self, error: ApiError | Unreachable) -> None:
-        """Log a failure once, not at every try; with the way out where it is known."""
+    def _log_failure(self, error: ApiError | Unreachable) -> None:
+        """Log a failure once, not at each try; with the remedy where one is known."""
         if isinstance(error, ApiError) and error.code == 409:
-            return  # somebody else was first: ordinary
+            return  # another replica wrote first, which is ordinary
         kind = str(error.code) if isinstance(error, ApiError) else "unreachable"
-        if kind == self._said:
+        if kind == self._logged:
             return
-        self._said = kind
+        self._logged = kind
         fix = ""
         if kind == "403":
             fix = (

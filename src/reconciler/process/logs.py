@@ -1,9 +1,8 @@
-"""Logs: one line per fact, as JSON or for people, and never a secret in it.
+"""Logs: one line per fact, as JSON or for a terminal, and never with a credential.
 
-The rule kept here: whatever is logged, by us, by asyncio or by aiohttp, goes through one
-handler, where it gets ts, level, logger and event (and, inside a reconcile, key and
-reconcile_id), and where everything that looks like a credential is masked. Tracebacks are
-masked too, and never show local variables.
+The rule: each record, also one of asyncio or aiohttp, passes one handler. The handler adds ts,
+level, logger and event (inside a reconcile key and reconcile_id too) and masks what looks like a
+credential. Tracebacks are masked as well, and never show local variables.
 """
 
 from __future__ import annotations
@@ -12,9 +11,7 @@ import logging
 import os
 import re
 import sys
-import uuid
-from collections.abc import Iterator, Mapping, MutableMapping
-from contextlib import contextmanager
+from collections.abc import Mapping, MutableMapping
 from typing import Any, Literal, TextIO
 
 import structlog
@@ -123,19 +120,11 @@ def configure(
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(number)
-    # What asyncio says at debug is about its selectors, not about us.
+    # At debug, asyncio logs its selectors, which is of no use here.
     logging.getLogger("asyncio").setLevel(max(number, logging.INFO))
 
 
-@contextmanager
-def reconcile_context(key: object) -> Iterator[str]:
-    """Bind ``key`` and a new ``reconcile_id`` to every line logged inside; yields the id."""
-    reconcile_id = uuid.uuid4().hex[:8]
-    with structlog.contextvars.bound_contextvars(key=str(key), reconcile_id=reconcile_id):
-        yield reconcile_id
-
-
 def _redact_line(_logger: Any, _name: str, event: EventDict) -> MutableMapping[str, Any]:
-    """The last word before rendering: masked, and in the order that people read."""
+    """The last processor before rendering: mask the line, and put the common fields first."""
     line: dict[str, Any] = redact(dict(event))
     return {name: line[name] for name in _FIRST if name in line} | line
