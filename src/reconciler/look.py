@@ -106,8 +106,8 @@ class _Gathering:
         return self._look.seen
 
     def read(self, demands: Iterable[Demand]) -> None:
-        """Look up what was not looked up before."""
-        for demand in demands:
+        """Look up what was not looked up before; watches first, because they answer Needs."""
+        for demand in sorted(demands, key=lambda each: isinstance(each, Need)):
             if demand in self._read:
                 continue
             self._read.add(demand)
