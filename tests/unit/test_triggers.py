@@ -183,13 +183,14 @@ async def test_a_parent_wakes_itself_by_what_its_plan_reads(bench, metadata, que
     assert await bench.queued() == queued
 
 
-async def test_an_edit_is_not_delayed_by_the_backoff_of_the_old_state(bench):
+async def test_an_edit_ends_the_backoff_of_the_old_state(bench):
     bench.queue.add(key())
     assert await bench.queue.get() == key()
     bench.queue.retry(key())
     bench.queue.done(key())
     bench.triggers.changed(PARENTS, widget(), widget(generation=2))
     assert await bench.queued() == ["w"]
+    assert bench.queue.failures(key()) == 0
 
 
 async def test_a_new_parent_is_reconciled(bench):
