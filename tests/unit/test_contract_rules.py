@@ -45,6 +45,7 @@ from crds.documents import crd_documents
 from memoryserver import MemoryApi, Server
 from objects.kinds import CONFIG_MAP, SERVICE
 from reconciler.apply import KubernetesTarget
+from reconciler.client.api import ApiError
 from reconciler.look import ROUNDS, Unsettled
 from reconciler.loop import Reconciler
 from reconciler.parents import Parents, record_annotation
@@ -159,7 +160,12 @@ def test_a_plan_that_is_carried_out_is_quiet(subject, data):
     for parent in (before, after):
         metadata = {"namespace": place[0], "name": place[1]}
         body = {**parent, "apiVersion": kind.api_version, "metadata": metadata}
-        server.apply(kind, body, "kubectl")
+        try:
+            server.apply(kind, body, "kubectl")
+        except ApiError as error:
+            if error.code != 422:
+                raise
+            continue  # the spec breaks a rule of its schema
         comes_to_rest(controller, api, place)
 
 
