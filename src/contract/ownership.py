@@ -116,6 +116,11 @@ def is_own(obj: Object, owner: Owner) -> bool:
     return claims[:1] == (owner.uid,) or is_released(obj, owner)
 
 
+def is_kept(obj: Object, owner: Owner) -> bool:
+    """Is it marked as an object that is never deleted?"""
+    return kept_annotation(owner.group) in annotations_of(obj)
+
+
 def is_released(obj: Object, owner: Owner) -> bool:
     """Did a user who may edit the object give it to this parent?
 

@@ -31,8 +31,8 @@ class Child:
     somebody else's, is neither created nor deleted nor marked, and is written with the
     resourceVersion that was seen, so that no simultaneous edit is lost.
 
-    A ``replaced`` child is deleted and created anew when its intent changes (Jobs). A
-    ``delegated`` one is read, written and deleted as ``Plan.acting_as``, with its rights only.
+    An owned child that is ``replaced`` is deleted and created anew when its intent changes (Jobs).
+    A ``delegated`` one is read, written and deleted as ``Plan.acting_as``, with its rights only.
     """
 
     kind: Kind

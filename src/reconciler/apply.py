@@ -158,7 +158,14 @@ def _wave(child: Child) -> int:
 
 
 async def _all(tasks: Iterable[Coroutine[Any, Any, Change]]) -> list[Change]:
-    return list(await asyncio.gather(*tasks))
+    """All of them, also where one raises: no write may be under way when the pass has ended."""
+    results = await asyncio.gather(*tasks, return_exceptions=True)
+    changes: list[Change] = []
+    for result in results:
+        if isinstance(result, BaseException):
+            raise result
+        changes.append(result)
+    return changes
 
 
 def _trouble(kind: Kind, key: Key, error: ApiError | Unreachable) -> Change:

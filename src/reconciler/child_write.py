@@ -266,11 +266,14 @@ def unchanged(obj: Object) -> list[dict[str, Any]]:
 
 def copy_value(source: Object, destination: Object, path: tuple[str, ...]) -> None:
     """Copy the value at a path, where the source has one."""
+    found: Any = source
+    for step in path:
+        if not isinstance(found, dict) or step not in found:
+            return
+        found = found[step]
     for step in path[:-1]:
-        source = source.get(step) or {}
         destination = destination.setdefault(step, {})
-    if path[-1] in source:
-        destination[path[-1]] = source[path[-1]]
+    destination[path[-1]] = found
 
 
 def _now() -> float:

@@ -2,21 +2,22 @@
 
 The rows, in this order; the first that fits decides:
 
-    live                                          decision
-    ------------------------------------------------------------------------------------
-    missing, shared                               WAIT: its owner has not created it
-    missing                                       CREATE
-    not the parent's own, left by an earlier one  WAIT for the garbage collector, then FOREIGN
-    not the parent's own                          FOREIGN
-    being deleted                                 WAIT
-    replaced, of another intent                   REPLACE
-    holds the intent                              UNCHANGED
-    is what the API server made of the intent     UNCHANGED
-    of another intent                             CONFIGURE
-    of this intent, fields differ                 DRY_RUN: the server's rewrite or drift?
-    ... and the server agrees                     UNCHANGED
-    ... drift, reverted too often                 CONTESTED until the next repair is due
-    ... drift                                     REPAIR
+    live                                        decision
+    --------------------------------------------------------------------------------
+    missing, shared                             WAIT: its owner has not created it
+    missing                                     CREATE
+    left by an earlier parent of the name       WAIT for the garbage collector
+    ... and not collected in time               FOREIGN
+    not the parent's own                        FOREIGN
+    being deleted                               WAIT
+    replaced, of another intent                 REPLACE
+    holds the intent                            UNCHANGED
+    is what the API server made of the intent   UNCHANGED
+    of another intent                           CONFIGURE
+    of this intent, fields differ               DRY_RUN: the server's rewrite or drift?
+    ... and the server agrees                   UNCHANGED
+    ... drift, reverted too often               CONTESTED until the next repair is due
+    ... drift                                   REPAIR
 
 A live object holds an intent when it carries the intent's digest (so fields that are no longer
 wanted are gone) and has every field of it (so nobody changed one). Where the server rewrites what
@@ -112,7 +113,7 @@ def decide(
         return Decision(Step.WAIT, memory, wait=GONE_SECONDS)
     paths = tuple(differences(body, live))
     changed = _is_new_intent(child, body, live, owner, memory)
-    if child.replaced and changed:
+    if changed and _may_replace(child, live, owner):
         return Decision(Step.REPLACE, memory, paths)
     if not paths or memory.agreed == agreement(body, live):
         # A contest lasts for as long as the next repair would have to wait.
@@ -125,6 +126,11 @@ def decide(
         return Decision(Step.UNCHANGED, replace(memory, agreed=agreement(body, live)))
     wait = memory.repairs.wait(now)
     return Decision(Step.CONTESTED if wait > 0 else Step.REPAIR, memory, paths, wait or None)
+
+
+def _may_replace(child: Child, live: Object, owner: Owner) -> bool:
+    """A replacement deletes, so it is not for what is kept or shared, now or by an earlier plan."""
+    return child.replaced and child.hold == "owned" and not ownership.is_kept(live, owner)
 
 
 def _not_own(live: Object, owner: Owner, memory: Memory, now: float) -> Decision:

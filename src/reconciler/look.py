@@ -16,7 +16,7 @@ from contract.demands import Demand, Need, Seen, Watch
 from contract.facts import Ask, Fact
 from contract.metadata import key_parts
 from contract.model import Key, Kind, Object
-from contract.ownership import Owner, annotations_of, is_own, kept_annotation
+from contract.ownership import Owner, is_kept, is_own
 from contract.plan import Child, Controller, Plan
 from objects.kinds import NAMESPACE
 from reconciler.cache import Store
@@ -106,8 +106,8 @@ class _Gathering:
         return self._look.seen
 
     def read(self, demands: Iterable[Demand]) -> None:
-        """Look up what was not looked up before."""
-        for demand in demands:
+        """Look up what was not looked up before; watches first, because they answer Needs."""
+        for demand in sorted(demands, key=lambda each: isinstance(each, Need)):
             if demand in self._read:
                 continue
             self._read.add(demand)
@@ -210,11 +210,10 @@ def change_set(parent: Object, sight: Look, live: Mapping[Key, Object], plan: Pl
     wanted = plan.children or ()
     names = {child.key for child in wanted}
     removable = {watch.kind for watch in sight.stores if watch.child and watch.removable}
-    kept = kept_annotation(sight.owner.group)
     surplus = {
         key: obj
         for key, obj in sight.seen.children.items()
-        if key not in names and key.kind in removable and kept not in annotations_of(obj)
+        if key not in names and key.kind in removable and not is_kept(obj, sight.owner)
     }
     leaving = {
         key.name

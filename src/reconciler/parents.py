@@ -41,7 +41,7 @@ def recorded(parent: Object, group: str) -> dict[str, Any]:
     text = annotations_of(parent).get(record_annotation(group), "")
     try:
         found = json.loads(text) if text else {}
-    except ValueError:
+    except (ValueError, RecursionError):  # nested by the thousands: a user can write that
         return {}
     return found if isinstance(found, dict) else {}
 

@@ -23,6 +23,7 @@ from objects.documents import dump
 from reconciler.cache import Store
 from reconciler.child_write import copy_value
 from reconciler.client.api import Api, ApiError
+from reconciler.converge import NOTHING, Step, decide
 from reconciler.look import ROUNDS, Look, change_set, find, look
 from reconciler.parents import is_marked, with_marks
 from reconciler.target import ChangeSet
@@ -159,17 +160,7 @@ async def compare(
     sight, objects, more = await find(sight, plan.children, get)
     if more:
         judged, plan = _settled(controller, judged, spec, sight, now)
-    changes = change_set(judged, sight, objects, plan)
-    found = []
-    for child in changes.wanted:
-        difference = await _difference(api, child, changes, manager)
-        if difference is not None:
-            found.append(difference)
-    for child_kind, obj in changes.surplus:
-        namespace, name = key_parts(obj)
-        text = _diff(obj, None, child_kind.kind)
-        found.append(Difference("delete", child_kind.kind, namespace, name, text))
-    return plan, found
+    return plan, await _differences(api, change_set(judged, sight, objects, plan), manager)
 
 
 async def _look(api: Api, parent: Object, controller: Controller, spec: Any, now: datetime) -> Look:
@@ -195,24 +186,53 @@ async def _look(api: Api, parent: Object, controller: Controller, spec: Any, now
                 library.hold(watch, listing.items, controller.kind.group)
 
 
+async def _differences(api: Api, changes: ChangeSet, manager: str) -> list[Difference]:
+    """What a pass writes, as ``converge`` decides it; nothing is deleted beside what blocks."""
+    found: list[Difference] = []
+    blocked = False
+    for child in changes.wanted:
+        live = await api.get(child.kind, *key_parts(child.body))
+        body = ownership.stamp(child, changes.owner, changes.parent)
+        step = decide(child, body, live, changes.owner, NOTHING, 0.0).step
+        blocked = blocked or step in (Step.WAIT, Step.FOREIGN)
+        if (
+            live is not None
+            and child.hold != "shared"
+            and not ownership.is_own(live, changes.owner)
+        ):
+            action, text = "conflict", _clash(child, live)
+        else:
+            action, text = await _difference(api, child, body, live, step, manager)
+        if text:
+            found.append(Difference(action, child.kind.kind, *key_parts(child.body), text))
+    for kind, obj in () if blocked else changes.surplus:
+        if "deletionTimestamp" not in obj["metadata"]:
+            text = _diff(obj, None, kind.kind)
+            found.append(Difference("delete", kind.kind, *key_parts(obj), text))
+    return found
+
+
 async def _difference(
-    api: Api, child: Child, changes: ChangeSet, manager: str
-) -> Difference | None:
-    namespace, name = key_parts(child.body)
-    live = await api.get(child.kind, namespace, name)
+    api: Api, child: Child, body: Object, live: Object | None, step: Step, manager: str
+) -> tuple[str, str]:
+    """What a step would do, and the text of it; empty where it writes nothing."""
     kind = child.kind.kind
+    if step is Step.WAIT:
+        return "", ""
     if live is None:
-        return Difference("create", kind, namespace, name, _diff(None, printable(child), kind))
-    if child.hold != "shared" and not ownership.is_own(live, changes.owner):
-        text = f"{kind} {name} is there and not ours: {ownership.describe_owner(live)}\n"
-        return Difference("conflict", kind, namespace, name, text)
-    body = ownership.stamp(child, changes.owner, changes.parent)
+        return "create", _diff(None, printable(child), kind)
+    if step is Step.REPLACE:
+        return "replace", _diff(live, printable(child), kind)
     answer = await api.apply(child.kind, body, manager=manager, dry_run=True)
     for path in child.yields:
         # A dry run does not see the hand-over that would come before: the value stays.
         copy_value(live, answer, path)
-    text = _diff(live, answer, kind)
-    return Difference("change", kind, namespace, name, text) if text else None
+    return "change", _diff(live, answer, kind)
+
+
+def _clash(child: Child, live: Object) -> str:
+    name = key_parts(child.body)[1]
+    return f"{child.kind} {name} is there and not ours: {ownership.describe_owner(live)}\n"
 
 
 def _diff(old: Object | None, new: Object | None, kind: str) -> str:

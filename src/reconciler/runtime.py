@@ -214,9 +214,9 @@ class Runtime:
     def _parents(self, controller: Controller) -> Store:
         return self.watches.parents(controller)
 
-    def _forget(self, key: Key, uid: str) -> None:
+    def _forget(self, key: Key, uid: str, ended: tuple[Demand, ...]) -> None:
         self.reconcilers[key.kind].forget(uid)
-        self._asks(key, (), ())
+        self._asks(key, (), ended)
 
     def _asks(self, key: Key, demands: tuple[Demand, ...], ended: tuple[Demand, ...]) -> None:
         self.watches.demand(key, [each for each in demands if isinstance(each, Watch)])

@@ -7,12 +7,12 @@ that wrote it. A parent whose pass waits for a cache is woken when the cache is 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from contract.demands import Demand, Need, Watch
 from contract.metadata import controller_of, key_parts
-from contract.model import Key, Object
+from contract.model import Key, Kind, Object
 from contract.ownership import annotations_of, owner_annotation
 from contract.plan import Controller
 from reconciler.cache import Store, call_domain
@@ -30,7 +30,7 @@ class Triggers:
     """Turns changes into keys of the queue.
 
     ``parents`` answers the cache of a controller's own kind. ``gone`` is called with the key and
-    the uid of a parent that left the cache.
+    the uid of a parent that left the cache, and with the demands that nobody makes any more.
     """
 
     def __init__(
@@ -38,7 +38,7 @@ class Triggers:
         controllers: Sequence[Controller],
         queue: WorkQueue[Key],
         parents: Callable[[Controller], Store],
-        gone: Callable[[Key, str], None],
+        gone: Callable[[Key, str, tuple[Demand, ...]], None],
     ) -> None:
         self._controllers = controllers
         self._queue = queue
@@ -89,11 +89,11 @@ class Triggers:
         group = controller.kind.group
         key = Key(controller.kind, *key_parts(obj))
         if new is None:
-            self.subscribe(key, ())
+            ended = self.subscribe(key, ())
             for keys in self._parked.values():
                 keys.discard(key)
             self._queue.drop(key)
-            self._gone(key, str(obj["metadata"].get("uid", "")))
+            self._gone(key, str(obj["metadata"].get("uid", "")), ended)
         elif old is None or user_metadata(old, group) != user_metadata(new, group):
             # A user who changes an object does not wait for the backoff of its old state.
             self._queue.forget(key)
@@ -243,15 +243,19 @@ def owners(controller: Controller, parents: Store, obj: Object) -> Iterable[Key]
     """
     kind = controller.kind
     reference = controller_of(obj)
-    if reference is not None and reference.get("kind") == kind.kind:
-        if str(reference.get("apiVersion", "")).partition("/")[0] == kind.group:
-            namespace = key_parts(obj)[0] if kind.namespaced else ""
-            yield Key(kind, namespace, str(reference.get("name")))
+    if reference is not None and _is_of_kind(reference, kind):
+        namespace = key_parts(obj)[0] if kind.namespaced else ""
+        yield Key(kind, namespace, str(reference.get("name")))
         return
     uid = annotations_of(obj).get(owner_annotation(kind.group))
     key = parents.key_of(uid) if uid else None
     if key is not None:
         yield Key(kind, *key)
+
+
+def _is_of_kind(reference: Mapping[str, Any], kind: Kind) -> bool:
+    group = str(reference.get("apiVersion", "")).partition("/")[0]
+    return (group, reference.get("kind")) == (kind.group, kind.kind)
 
 
 def user_metadata(parent: Object, group: str) -> list[Any]:
