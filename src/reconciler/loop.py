@@ -16,9 +16,10 @@ from contract.demands import Demand, Refusal, Seen, Watch
 from contract.metadata import key_parts
 from contract.model import Key, Object
 from contract.plan import Child, Controller, Note, Plan
+from contract.record import has_finalizer
 from reconciler.client.api import RETRY_AFTER_LIMIT, Api, ApiError, Unreachable
 from reconciler.look import Library, Look, change_set, find, look
-from reconciler.parents import Parents, has_finalizer, is_marked
+from reconciler.parents import Parents, is_marked
 from reconciler.target import WRITTEN, Action, Change, DeploymentTarget
 
 
@@ -174,7 +175,13 @@ class _Pass:
 
         async def get(child: Child) -> Object | None:
             user = plan.acting_as if child.delegated else ""
-            return await self._target.get(child.kind, *key_parts(child.body), acting_as=user)
+            try:
+                return await self._target.get(child.kind, *key_parts(child.body), acting_as=user)
+            except ApiError as error:
+                if error.code != 403:
+                    raise
+                # The write is refused as well, or its 409 says what there is: either of one child.
+                return None
 
         return await find(sight, wanted, get)
 
@@ -190,7 +197,9 @@ class _Pass:
         ]
         if all(each.action is Action.UNCHANGED and not each.detail for each in self._changes):
             return plan
-        return self._plan(after(sight.seen, self._changes))
+        shared = {each.key for each in plan.children or () if each.hold == "shared"}
+        of_children = [each for each in self._changes if each.key not in shared or not each.object]
+        return self._plan(after(sight.again(), of_children))
 
     async def _status(self, plan: Plan) -> tuple[bool, float | None]:
         """Write the status where it is due: (is the parent gone?, in how many seconds it is due)."""

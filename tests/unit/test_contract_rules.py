@@ -41,6 +41,7 @@ from contract.metadata import key_parts
 from contract.model import Kind, Object
 from contract.ownership import Owner, annotations_of, stamp
 from contract.plan import NO_RIGHTS, Child, Controller, Plan
+from contract.record import record_annotation
 from crds.documents import crd_documents
 from memoryserver import MemoryApi, Server
 from objects.kinds import CONFIG_MAP, SERVICE
@@ -48,7 +49,7 @@ from reconciler.apply import KubernetesTarget
 from reconciler.client.api import ApiError
 from reconciler.look import ROUNDS, Unsettled
 from reconciler.loop import Reconciler
-from reconciler.parents import Parents, record_annotation
+from reconciler.parents import Parents
 from reconciler.preview import Lists
 from unit.cluster_objects import others
 from unit.contract_rules import (

@@ -13,16 +13,14 @@ from hypothesis import strategies as st
 
 from contract.model import Kind, Object
 from contract.plan import Plan
+from contract.record import finalizer, has_finalizer, record_annotation
 from memoryserver import MemoryApi
 from reconciler.client.api import ApiError, Unreachable
 from reconciler.parents import (
     PROGRESS_SECONDS,
     Parents,
-    finalizer,
-    has_finalizer,
     is_marked,
     own_fields,
-    record_annotation,
     with_marks,
 )
 
