@@ -1,0 +1,556 @@
+"""A controller of no domain that uses every word of the contract once, for trials of the runtime.
+
+A Toy has a namespace of its own with parts in it, a host name that others may have taken, a number
+from a registrar outside the API, and children of every sort in its own namespace. What it does
+outside the API it records first; it goes when nothing of it is left anywhere.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass, replace
+from datetime import datetime, timedelta
+from typing import Any
+
+from contract.demands import Demand, Need, Seen, Watch
+from contract.facts import Ask, Fact
+from contract.metadata import key_parts
+from contract.model import Key, Kind, Object
+from contract.plan import Child, Note, Plan, Right
+from contract.record import has_finalizer, recorded
+from contract.status import Condition, conditions, find, parse_time, rfc3339
+from world.kinds import CONFIG_MAP, JOB, LEASE, NAMESPACE, ROLE_BINDING, SECRET, body
+
+GROUP = "toys.test"
+TOY = Kind(GROUP, "v1", "Toy", "toys")
+LAMP = Kind(GROUP, "v1", "Lamp", "lamps")
+GADGET = Kind(GROUP, "v1", "Gadget", "gadgets")
+BOARD = Kind(GROUP, "v1", "Board", "boards")
+VOLUME = Kind("", "v1", "PersistentVolumeClaim", "persistentvolumeclaims")
+STORAGE_CLASS = Kind("storage.k8s.io", "v1", "StorageClass", "storageclasses", namespaced=False)
+
+SYSTEM = "toys-system"
+"""The namespace of the operator, where no user writes: what is claimed there is decided."""
+
+STEP = timedelta(seconds=6)
+"""How long the next size is shown before the parts get it."""
+
+WEATHER_SECONDS = 600.0
+MANAGED = {f"{GROUP}/managed": "true"}
+GADGETS = Watch(GADGET, child=True, optional=True, labels=f"{GROUP}/managed=true")
+
+
+def seed_of(secret: Object) -> str | None:
+    """The toy that a Secret is for."""
+    return (secret["metadata"].get("labels") or {}).get(f"{GROUP}/toy")
+
+
+def without_values(secret: Object) -> Object | None:
+    """Of a Secret for a toy, all but its values; nothing of others."""
+    return {**secret, "data": None, "stringData": None} if seed_of(secret) else None
+
+
+@dataclass(frozen=True, slots=True)
+class Spec:
+    """What the user wants, with defaults; ``problem`` where that is impossible."""
+
+    size: str = "small"
+    parts: int = 2
+    city: str = ""
+    host: str = ""
+    job: str = ""
+    volume: bool = False
+    storageClass: str = ""  # noqa: N815 - named as in the API
+    lamp: int = 0
+    dimmed: bool = False
+    gadget: bool = False
+    suspend: bool = False
+    problem: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """The steps that were decided; what of it is not so by now is found out, not believed.
+
+    ``allotting``: the registrar may have been asked. ``restored`` is the generation of the parent
+    whose record could not be read or was not true.
+    """
+
+    allotting: bool = False
+    number: int | None = None
+    size: str = ""
+    next: str = ""
+    since: str = ""
+    lost: tuple[str, ...] = ()
+    gadgets: bool = False
+    restored: int = 0
+
+    def value(self) -> dict[str, Any]:
+        """As it is stored: what is not the default."""
+        return {name: value for name, value in asdict(self).items() if value not in (None, "", 0)}
+
+
+def read_record(parent: Object) -> Record:
+    """The record of a toy; an empty one, marked as restored, where it is not one of ours."""
+    found = recorded(parent, GROUP)
+    anew = Record(restored=parent["metadata"].get("generation", 0), allotting=True)
+    may_be_lost = "number" in parent.get("status", {}) or "deletionTimestamp" in parent["metadata"]
+    if found is None or (not found and may_be_lost):
+        return anew
+    try:
+        lost = tuple(map(str, found.get("lost", ())))
+        record = Record(**{**found, "lost": lost})
+    except TypeError:
+        return anew
+    plain = replace(record, number=record.number or 0, lost=())
+    known = all(
+        type(each) is type(getattr(Record(number=0), name)) for name, each in asdict(plain).items()
+    )
+    return record if known else anew
+
+
+def user_of(namespace: str) -> str:
+    """Who parts are written as: an account of the toy's own namespace, which is bound there."""
+    return f"system:serviceaccount:{namespace}:builder"
+
+
+def allot(uid: str) -> Ask:
+    """A number for this toy; the registrar gives a toy that has one the same again."""
+    return Ask.of("registrar", {"allot": uid})
+
+
+def holder(number: int) -> Ask:
+    """Which toy has the number."""
+    return Ask.of("registrar", {"holder": number})
+
+
+def release(uid: str) -> Ask:
+    """Give back the number that this toy has, if it has one."""
+    return Ask.of("registrar", {"release": uid})
+
+
+def weather(city: str) -> Ask:
+    """What the parts of a toy in this city are to show."""
+    return Ask.of("weather", city, within=WEATHER_SECONDS)
+
+
+class Toys:
+    """The controller."""
+
+    kind = TOY
+    watches = (
+        Watch(NAMESPACE, child=True),
+        Watch(LEASE, child=True, namespace=SYSTEM),
+        Watch(ROLE_BINDING, child=True, removable=False),
+        Watch(CONFIG_MAP, child=True),
+        Watch(VOLUME, child=True, removable=False),
+        Watch(JOB, child=True),
+        Watch(LAMP, child=True, optional=True),
+        Watch(BOARD),
+        Watch(SECRET, keep=without_values, index=seed_of),
+        Watch(STORAGE_CLASS, names_only=True),
+    )
+    rights = (
+        Right("", "serviceaccounts", "impersonate"),
+        Right(GROUP, "toys", "patch"),
+        Right(GROUP, "boards", "patch"),
+    )
+
+    def read(self, parent: Object) -> Spec:
+        """See ``Controller.read``."""
+        spec = Spec(**parent.get("spec", {}))
+        return replace(spec, problem="parts is below 0") if spec.parts < 0 else spec
+
+    def needs(self, parent: Object, spec: Spec, seen: Seen, now: datetime) -> tuple[Demand, ...]:
+        """See ``Controller.needs``."""
+        return tuple(_demands(parent, spec, seen))
+
+    def plan(self, parent: Object, spec: Spec, seen: Seen, now: datetime) -> Plan:
+        """See ``Controller.plan``."""
+        toy = _Toy(parent, spec, seen, now)
+        if "deletionTimestamp" in parent["metadata"]:
+            return toy.deleted()
+        return toy.alive()
+
+
+def _demands(parent: Object, spec: Spec, seen: Seen) -> Iterator[Demand]:
+    namespace, _ = key_parts(parent)
+    uid, record = parent["metadata"]["uid"], read_record(parent)
+    seeds = _seeds(parent)
+    yield seeds
+    if board := _board(seen.needed.get(seeds, ())):
+        yield Need(BOARD, namespace, name=board)
+    if spec.storageClass:
+        yield Need(STORAGE_CLASS, "", name=spec.storageClass)
+    if spec.city:
+        yield weather(spec.city)
+    if spec.gadget or record.gadgets:
+        yield GADGETS
+    if not has_finalizer(parent, GROUP):
+        return
+    if "deletionTimestamp" in parent["metadata"]:
+        if record.allotting and not any(key.kind == NAMESPACE for key in seen.children):
+            yield release(uid)
+    elif record.number is not None:
+        yield holder(record.number)
+    elif record.allotting:
+        yield allot(uid)
+
+
+def _seeds(parent: Object) -> Need:
+    namespace, name = key_parts(parent)
+    return Need(SECRET, namespace, index=name)
+
+
+def _board(seeds: tuple[Object, ...]) -> str:
+    """The board that the first Secret for a toy names."""
+    annotations = seeds[0]["metadata"].get("annotations") or {} if seeds else {}
+    return str(annotations.get(f"{GROUP}/board", ""))
+
+
+class _Toy:
+    """One toy as it is seen, and what follows from it."""
+
+    def __init__(self, parent: Object, spec: Spec, seen: Seen, now: datetime) -> None:
+        self.parent, self.spec, self.seen, self.now = parent, spec, seen, now
+        self.namespace, self.name = key_parts(parent)
+        self.uid = parent["metadata"]["uid"]
+        self.record = read_record(parent)
+        self.place = f"toy-{self.namespace}-{self.name}"
+
+    def plan(self, children: tuple[Child, ...] | None, ready: Condition, **more: Any) -> Plan:
+        """A plan with the status that all plans of a toy have."""
+        old, generation = self.parent.get("status") or {}, self.parent["metadata"]["generation"]
+        told = [ready, *self._conditions()]
+        status = {
+            "observedGeneration": generation,
+            "conditions": conditions(told, old.get("conditions", ()), generation, self.now),
+        }
+        if self.record.number is not None:
+            status["number"] = self.record.number
+        if host := self.held():
+            status["host"] = host
+        notes: tuple[Note, ...] = ()
+        if find(self.parent, "Ready")["status"] != ready.status == "True":
+            notes = (Note("Normal", "Ready", "the toy is complete"),)
+        user = user_of(self.place)
+        return Plan(status, children, acting_as=user, notes=notes, **more)
+
+    # ---- a toy that is wanted ------------------------------------------------------------------
+
+    def alive(self) -> Plan:
+        """What a toy wants that is not being deleted."""
+        if self.spec.problem or self.spec.suspend:
+            reason = "Invalid" if self.spec.problem else "Suspended"
+            return self.plan(None, Condition("Ready", "False", reason, self.spec.problem))
+        record = self._next_record()
+        wanted = tuple(self._children())
+        return self.plan(
+            wanted,
+            self._ready(wanted),
+            record=record.value(),
+            finalizer=True,
+            again_at=min(self._moments(record), default=None),
+        )
+
+    def _moments(self, record: Record) -> Iterator[datetime]:
+        if record.since:
+            yield parse_time(record.since) + STEP
+        fact = self._fact(weather(self.spec.city))
+        if fact.at is not None:
+            yield fact.at + timedelta(seconds=WEATHER_SECONDS + 1)
+
+    def _fact(self, ask: Ask) -> Fact:
+        return self.seen.facts.get(ask, Fact())
+
+    def _next_record(self) -> Record:
+        record = self.record
+        if not has_finalizer(self.parent, GROUP):
+            return record
+        record = self._numbered(replace(record, allotting=True))
+        record = self._resized(record)
+        lost = [host for host in self._hosts() if _lease(host) in self.seen.foreign]
+        lost += [host for host in record.lost if host in self._hosts() and host not in lost]
+        return replace(record, lost=tuple(sorted(lost)), gadgets=self._may_have_gadgets())
+
+    def _numbered(self, record: Record) -> Record:
+        if record.number is None:
+            given = self._fact(allot(self.uid))
+            return record if given.at is None else replace(record, number=given.value)
+        found = self._fact(holder(record.number))
+        if found.at is None or found.value == self.uid:
+            return record
+        generation = self.parent["metadata"]["generation"]
+        return replace(record, number=None, restored=generation)
+
+    def _resized(self, record: Record) -> Record:
+        wanted = self.spec.size
+        if record.size in ("", wanted):
+            return replace(record, size=wanted, next="", since="")
+        if record.next != wanted or not _is_time(record.since, self.now):
+            return replace(record, next=wanted, since=rfc3339(self.now))
+        if self.now < parse_time(record.since) + STEP:
+            return record
+        return replace(record, size=wanted, next="", since="")
+
+    def _may_have_gadgets(self) -> bool:
+        if GADGET in self.seen.absent:
+            return self.record.gadgets
+        return self.spec.gadget or any(key.kind == GADGET for key in self.seen.children)
+
+    def _hosts(self) -> tuple[str, ...]:
+        host = self.spec.host
+        return (host, f"{host}-{self.namespace}-{self.name}") if host else ()
+
+    def held(self) -> str:
+        """The host that the toy has."""
+        held = (host for host in self._hosts() if _lease(host) in self.seen.children)
+        return next(held, "")
+
+    def _children(self) -> Iterator[Child]:
+        yield Child(NAMESPACE, body(NAMESPACE, self.place))
+        lost = {*self.record.lost}
+        free = [host for host in self._hosts() if host not in lost]
+        if host := self.held() or next(iter(free), ""):
+            yield self._claim(host)
+        yield Child(ROLE_BINDING, self._binding(), wave=1)
+        yield from self._parts()
+        if self.spec.volume:
+            yield self._here(VOLUME, {"accessModes": ["ReadWriteOnce"]}, hold="kept")
+        if self.spec.job:
+            template = {"spec": {"containers": [{"name": "job", "image": self.spec.job}]}}
+            yield self._here(JOB, {"template": template}, replaced=True)
+        if self.spec.lamp and LAMP not in self.seen.absent:
+            yields = (("spec", "brightness"),) if self.spec.dimmed else ()
+            spec = {} if self.spec.dimmed else {"brightness": self.spec.lamp}
+            yield self._here(LAMP, {"colour": "red", **spec}, yields=yields)
+        if self.spec.gadget and GADGET not in self.seen.absent:
+            yield self._here(GADGET, {"size": self.record.size})
+        if (board := self.board()) is not None:
+            yield self._entry(board, [{"name": self.name, "text": self.record.size}])
+
+    def _claim(self, host: str) -> Child:
+        lease = body(LEASE, _lease(host).name, {"holderIdentity": f"{self.namespace}/{self.name}"})
+        lease["metadata"]["namespace"] = SYSTEM
+        return Child(LEASE, lease)
+
+    def _binding(self) -> Object:
+        role = {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": "edit"}
+        subject = {"kind": "ServiceAccount", "name": "builder", "namespace": self.place}
+        place = {"namespace": self.place}
+        return body(ROLE_BINDING, "builder", metadata=place, roleRef=role, subjects=[subject])
+
+    def _parts(self) -> Iterator[Child]:
+        """The parts; while the weather is not known, those that there are stay as they are."""
+        fact = self._fact(weather(self.spec.city))
+        for number in range(self.spec.parts):
+            live = self.seen.child(CONFIG_MAP, f"part-{number}", self.place)
+            sky = str(fact.value) if fact.at else (live or {}).get("data", {}).get("sky")
+            if self.spec.city and sky is None:
+                continue
+            data = {"size": self.record.size, **({"sky": sky} if sky and self.spec.city else {})}
+            place = {"namespace": self.place}
+            part = body(CONFIG_MAP, f"part-{number}", metadata=place, data=data)
+            yield Child(CONFIG_MAP, part, wave=2, delegated=True)
+
+    def _here(self, kind: Kind, spec: Object, **more: Any) -> Child:
+        metadata = {"namespace": self.namespace, "labels": MANAGED}
+        return Child(kind, body(kind, f"toy-{self.name}", spec, metadata=metadata), wave=2, **more)
+
+    def board(self) -> Object | None:
+        """The board that a Secret names, where there is one."""
+        board = _board(self.seen.needed.get(_seeds(self.parent), ()))
+        found = self.seen.needed.get(Need(BOARD, self.namespace, name=board), ())
+        return found[0] if found else None
+
+    def _entry(self, board: Object, own: list[Object]) -> Child:
+        """The board with our entry in it; the entries of others as they are."""
+        rules = board.get("spec", {}).get("rules") or []
+        names = [rule["name"] for rule in rules]
+        place = names.index(self.name) if self.name in names else len(names)
+        wanted_rules = [*rules[:place], *own, *rules[place + 1 :]]
+        name = board["metadata"]["name"]
+        metadata = {"namespace": self.namespace}
+        wanted = body(BOARD, name, {"rules": wanted_rules}, metadata=metadata)
+        return Child(BOARD, wanted, wave=2, hold="shared")
+
+    # ---- what is told --------------------------------------------------------------------------
+
+    def _conditions(self) -> Iterator[Condition]:
+        """What is worth a condition of its own; each is there for as long as it holds."""
+        if self.record.restored == self.parent["metadata"]["generation"]:
+            yield Condition("Recorded", "True", "Restored", "the record was not ours: made anew")
+        if self.spec.city:
+            fact = self._fact(weather(self.spec.city))
+            said = "Unknown" if not fact.trouble else "False"
+            reason = "Refused" if fact.final else "Unanswered"
+            if fact.at and not fact.trouble:
+                said, reason = "True", "Answered"
+            yield Condition("Weather", said, reason, fact.trouble)  # type: ignore[arg-type]
+        missing = {LAMP: self.spec.lamp, GADGET: self.spec.gadget}
+        absent = sorted(str(kind) for kind in self.seen.absent if missing.get(kind))
+        if absent:
+            yield Condition("Complete", "False", "NotServed", f"not served: {', '.join(absent)}")
+
+    def _ready(self, wanted: tuple[Child, ...]) -> Condition:
+        seen = self.seen
+        for what, reason in ((seen.refused, "Refused"), (seen.foreign, "NameConflict")):
+            for key in sorted(what, key=str):
+                said: Any = what[key]
+                text = said if isinstance(said, str) else said.message
+                return Condition("Ready", "False", reason, f"{key}: {text}")
+        for key in sorted(seen.contested, key=str):
+            return Condition("Ready", "False", "Contested", f"{key} by {seen.contested[key]}")
+        for child in wanted:
+            if not self._is_there(child):
+                return Condition("Ready", "False", "Progressing", f"{child.key} is not there yet")
+        shelf = self.spec.storageClass
+        if shelf and not seen.needed.get(Need(STORAGE_CLASS, "", name=shelf)):
+            return Condition("Ready", "False", "NoStorageClass", f"no StorageClass {shelf}")
+        parts = sum(key.kind == CONFIG_MAP for key in seen.children)
+        if self.record.number is None or self.record.next or parts != self.spec.parts:
+            return Condition("Ready", "False", "Progressing", "steps are left")
+        return Condition("Ready", "True", "Complete")
+
+    def _is_there(self, child: Child) -> bool:
+        if child.hold == "shared":
+            return (self.board() or {}).get("spec") == child.body["spec"]
+        live = self.seen.children.get(child.key)
+        return live is not None and "deletionTimestamp" not in live["metadata"]
+
+    # ---- a toy that goes -----------------------------------------------------------------------
+
+    def deleted(self) -> Plan:
+        """What a toy still wants: less in each stage, and its finalizer until nothing is left."""
+        children = tuple(self._left())
+        going = [key for key in self.seen.children if key not in {each.key for each in children}]
+        what = f"waits for {min(going, key=str)}" if going else "waits for the registrar"
+        ready = Condition("Ready", "False", "Deleting", what)
+        held = bool(children or going or self._is_numbered())
+        return self.plan(children, ready, record=self.record.value(), finalizer=held)
+
+    def _left(self) -> Iterator[Child]:
+        held = [key for key in self.seen.children if key.kind == LEASE]
+        places = [key for key in self.seen.children if key.kind == NAMESPACE]
+        rest = [
+            key for key in self.seen.children if key.kind not in (LEASE, NAMESPACE, ROLE_BINDING)
+        ]
+        board = self.board()
+        on_board = board is not None and self.name in {
+            rule["name"] for rule in board.get("spec", {}).get("rules") or ()
+        }
+        if on_board and board is not None:
+            yield self._entry(board, [])
+        if places and (on_board or rest):
+            yield Child(NAMESPACE, body(NAMESPACE, self.place))
+        if held and (places or rest or on_board or self._is_numbered()):
+            yield self._claim(self.seen.children[held[0]]["metadata"]["name"].removeprefix("host-"))
+
+    def _is_numbered(self) -> bool:
+        return self.record.allotting and self._fact(release(self.uid)).at is None
+
+
+def _lease(host: str) -> Key:
+    return Key(LEASE, SYSTEM, f"host-{host}")
+
+
+def _is_time(text: str, now: datetime) -> bool:
+    try:
+        return parse_time(text) <= now
+    except (ValueError, TypeError):
+        return False
+
+
+# ---- the API of toys, and who lives beside them --------------------------------------------------
+
+_TEXT, _NUMBER, _YES = {"type": "string"}, {"type": "integer"}, {"type": "boolean"}
+
+
+def _crd(kind: Kind, **spec: Object) -> Object:
+    named = {
+        "conditions": {
+            "type": "array",
+            "x-kubernetes-list-type": "map",
+            "x-kubernetes-list-map-keys": ["type"],
+            "items": {"type": "object", "x-kubernetes-preserve-unknown-fields": True},
+        }
+    }
+    status = {
+        "type": "object",
+        "x-kubernetes-preserve-unknown-fields": True,
+        "properties": named,
+    }
+    schema = {
+        "type": "object",
+        "properties": {"spec": {"type": "object", "properties": spec}, "status": status},
+    }
+    version = {
+        "name": kind.version,
+        "served": True,
+        "storage": True,
+        "subresources": {"status": {}},
+        "schema": {"openAPIV3Schema": schema},
+    }
+    names = {"plural": kind.plural, "singular": kind.kind.lower(), "kind": kind.kind}
+    return {
+        "apiVersion": "apiextensions.k8s.io/v1",
+        "kind": "CustomResourceDefinition",
+        "metadata": {"name": kind.resource},
+        "spec": {"group": kind.group, "scope": "Namespaced", "names": names, "versions": [version]},
+    }
+
+
+TOY_CRD = _crd(
+    TOY,
+    size=_TEXT,
+    parts=_NUMBER,
+    city=_TEXT,
+    host=_TEXT,
+    job=_TEXT,
+    volume=_YES,
+    storageClass=_TEXT,
+    lamp=_NUMBER,
+    dimmed=_YES,
+    gadget=_YES,
+    suspend=_YES,
+)
+LAMP_CRD = _crd(LAMP, colour=_TEXT, brightness=_NUMBER)
+GADGET_CRD = _crd(GADGET, size=_TEXT)
+BOARD_CRD = _crd(
+    BOARD,
+    rules={
+        "type": "array",
+        "x-kubernetes-list-type": "atomic",
+        "items": {"type": "object", "properties": {"name": _TEXT, "text": _TEXT}},
+    },
+)
+CRDS = (TOY_CRD, LAMP_CRD, GADGET_CRD, BOARD_CRD)
+
+
+def toy(name: str = "t", **spec: Any) -> Object:
+    """A Toy of two parts, with what of its spec a test cares for."""
+    return body(TOY, name, spec)
+
+
+class Registrar:
+    """Gives numbers to toys, outside the API. ``effects`` are what it did, in order."""
+
+    def __init__(self) -> None:
+        self.numbers: dict[str, int] = {}
+        self.effects: list[tuple[str, str]] = []
+        self._last = 100
+
+    def answer(self, about: Mapping[str, Any]) -> Any:
+        """One question: allot, release or holder. Equal ones have the effect of one."""
+        ((verb, what),) = about.items()
+        if verb == "holder":
+            return next((uid for uid, number in self.numbers.items() if number == what), None)
+        if verb == "allot":
+            if what not in self.numbers:
+                self._last += 1
+                self.numbers[what] = self._last
+                self.effects.append((verb, what))
+            return self.numbers[what]
+        if self.numbers.pop(what, None) is not None:
+            self.effects.append((verb, what))
+        return "released"
