@@ -27,7 +27,17 @@ ROUNDS = 6
 
 
 class Unsettled(Exception):
-    """A controller's ``needs`` asks for something new in every round."""
+    """A controller's ``needs`` asks for something new in every round.
+
+    ``asks`` are the questions of all rounds: they were put to their sources.
+    """
+
+    def __init__(self, kind: Kind, asks: tuple[Ask, ...]) -> None:
+        super().__init__(
+            f"{kind}: needs asks for something new in each of {ROUNDS} rounds; "
+            f"this is a bug of the operator"
+        )
+        self.asks = asks
 
 
 class Library(Protocol):
@@ -110,7 +120,7 @@ def look(
             return gathering.concluded(demands)
         gathering.read(wanted)
         demands = wanted
-    raise Unsettled(f"{controller.kind}: needs asks for something new in each of {ROUNDS} rounds")
+    raise Unsettled(controller.kind, gathering.asks)
 
 
 class _Gathering:
@@ -130,6 +140,11 @@ class _Gathering:
     def seen(self) -> Seen:
         """What is seen so far."""
         return self._look.seen
+
+    @property
+    def asks(self) -> tuple[Ask, ...]:
+        """The questions that were put so far."""
+        return tuple(self._facts)
 
     def read(self, demands: Iterable[Demand]) -> None:
         """Look up what was not looked up before; watches first, because they answer Needs."""

@@ -17,8 +17,9 @@ from contract.metadata import key_parts
 from contract.model import Key, Object
 from contract.plan import Child, Controller, Note, Plan
 from contract.record import has_finalizer
+from contract.status import Condition, conditions
 from reconciler.client.api import RETRY_AFTER_LIMIT, Api, ApiError, Unreachable
-from reconciler.look import Library, Look, change_set, find, look
+from reconciler.look import Library, Look, Unsettled, change_set, find, look
 from reconciler.parents import Parents, is_marked
 from reconciler.target import WRITTEN, Action, Change, DeploymentTarget
 
@@ -60,20 +61,37 @@ class Reconciler:
     ) -> Outcome:
         """One pass. ``demanded`` is called with what the parent's plan asks for.
 
-        Raises NotLeader; every other expected trouble is in the Outcome.
+        Raises NotLeader, and Unsettled once the parent's status says so; every other expected
+        trouble is in the Outcome.
         """
         now = self.clock()
         try:
             if await self.parents.is_outdated(parent):
                 return Outcome(again=0.0)
             spec = self.controller.read(parent)
-            sight = look(self.controller, parent, spec, now, library)
+            try:
+                sight = look(self.controller, parent, spec, now, library)
+            except Unsettled as bug:
+                demanded(bug.asks)
+                demanded(())  # nobody waits for the answers: other questions come next time
+                await self._report(parent, bug, now)
+                raise
             demanded(sight.demands)
             if sight.unfilled:
                 return Outcome(waits_for=sight.unfilled[0])
             return await _Pass(self, parent, spec, now).run(sight)
         except (ApiError, Unreachable) as error:
             return outcome((), error)
+
+    async def _report(self, parent: Object, bug: Unsettled, now: datetime) -> None:
+        """Store that the parent cannot be planned; the rest of its status stays as it was."""
+        status = parent.get("status") or {}
+        old, generation = status.get("conditions") or [], parent["metadata"].get("generation", 0)
+        stalled = Condition("Stalled", "True", "DemandsUnsettled", str(bug))
+        others = [each for each in old if each.get("type") != "Stalled"]
+        status = {**status, "conditions": [*others, *conditions([stalled], old, generation, now)]}
+        if self.parents.status_due(parent, status) is not None:
+            await self.parents.write_status(parent, status)
 
     def forget(self, uid: str) -> None:
         """The parent of that uid is gone."""
