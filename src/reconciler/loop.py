@@ -221,7 +221,7 @@ class _Pass:
 
     async def _status(self, plan: Plan) -> tuple[bool, float | None]:
         """Write the status where it is due: (is the parent gone?, in how many seconds it is due)."""
-        if self._failed is not None or plan.status is None:
+        if self._failed is not None:
             return False, None
         due = self._parents.status_due(self._parent, plan.status)
         if due != 0:

@@ -149,8 +149,6 @@ def no_child_is_left_behind(situation: Situation) -> None:
 
 def the_status_is_of_the_schema(situation: Situation) -> None:
     status = situation.plan().status
-    if status is None:
-        return
     assert undeclared(status, dict(situation.statuses)) == ""
     jsonschema.validate(status, situation.statuses)
     for condition in status.get("conditions", ()):

@@ -10,8 +10,8 @@ from contract.demands import Demand, Seen
 from contract.facts import Ask, Refused, Unavailable
 from contract.model import Object
 from contract.status import find
-from world.test_toys_life import ToyWorld, deletes
-from world.toys import TOY, WEATHER_SECONDS, Spec, Toys, toy
+from world.toys import TOY, WEATHER_SECONDS, Spec, Toys
+from world.toyworld import ToyWorld, deletes, toy
 
 pytestmark = pytest.mark.looptime
 

@@ -8,18 +8,8 @@ import pytest
 
 from contract.model import Object
 from world.kinds import CRD
-from world.test_toys_life import ToyWorld, deletes
-from world.toys import (
-    BOARD_CRD,
-    GADGET,
-    GADGET_CRD,
-    GROUP,
-    LAMP,
-    LAMP_CRD,
-    TOY,
-    TOY_CRD,
-    toy,
-)
+from world.toys import GADGET, GROUP, LAMP, TOY
+from world.toyworld import BOARD_CRD, GADGET_CRD, LAMP_CRD, TOY_CRD, ToyWorld, deletes, toy
 
 pytestmark = pytest.mark.looptime
 

@@ -2,134 +2,21 @@
 
 from __future__ import annotations
 
-import json
-import re
 from typing import Any
 
 import pytest
 
-from contract.model import Object
-from contract.status import find
-from memoryserver import Write
 from reconciler.client.api import Unreachable
 from reconciler.rights import rights
 from world.kinds import CONFIG_MAP, JOB, LEASE, NAMESPACE, ROLE_BINDING, SECRET, body
-from world.sources import ScriptedSource
-from world.toys import (
-    BOARD,
-    CRDS,
-    GADGET,
-    GROUP,
-    LAMP,
-    STORAGE_CLASS,
-    SYSTEM,
-    TOY,
-    VOLUME,
-    Registrar,
-    Toys,
-    toy,
-    user_of,
-)
-from world.world import Point, World
+from world.sources import Point
+from world.toys import BOARD, GADGET, LAMP, SYSTEM, TOY, VOLUME, Toys, user_of
+from world.toyworld import FULL, PLACE, ToyWorld, deletes, live, toy
+from world.world import World
 
 pytestmark = pytest.mark.looptime
 
-PLACE = "toy-default-t"
 SHARDS = 8
-
-
-class ToyWorld(World):
-    """A world with toys, the registrar, the weather, and what users made before any toy."""
-
-    def __init__(self, **options: Any) -> None:
-        self.registrar = Registrar()
-        self.numbers = ScriptedSource("registrar", self._numbered)
-        self.skies = ScriptedSource("weather", lambda city: f"sun over {city}")
-        sources = (self.numbers, self.skies)
-        settings = {"crds": CRDS, "namespaces": ("default", SYSTEM), "sources": sources}
-        super().__init__([Toys()], **{**settings, **options})
-        self.create(STORAGE_CLASS, body(STORAGE_CLASS, "fast", provisioner="example.test/disks"))
-        self.create(BOARD, body(BOARD, "b", {"rules": [{"name": "theirs", "text": "x"}]}))
-        self.seed("t", "b")
-
-    def _numbered(self, about: Any) -> Any:
-        """The registrar, which is asked for a number only where the record allows it."""
-        if "allot" in about:
-            (parent,) = [
-                each for each in self.all(TOY) if each["metadata"]["uid"] == about["allot"]
-            ]
-            record = json.loads(parent["metadata"]["annotations"][f"{GROUP}/record"])
-            assert record["allotting"], "asked before it was recorded"
-            assert "number" not in record, "asked again after it was recorded"
-            assert parent["metadata"]["finalizers"] == [f"{GROUP}/finalizer"]
-        return self.registrar.answer(about)
-
-    def seed(self, toy: str, board: str) -> None:
-        """A user's Secret that gives a toy its board."""
-        metadata = {
-            "labels": {f"{GROUP}/toy": toy},
-            "annotations": {f"{GROUP}/board": board},
-        }
-        self.create(SECRET, body(SECRET, f"seed-{toy}", metadata=metadata))
-
-    def ready(self, name: str = "t") -> Object:
-        """The Ready condition of a toy."""
-        return find(self.live(TOY, name), "Ready")
-
-    def condition(self, type_: str, name: str = "t") -> Object:
-        """A condition of a toy."""
-        return find(self.live(TOY, name), type_)
-
-    def parts(self, place: str = PLACE) -> dict[str, Object]:
-        """What the parts of a toy hold."""
-        return {each["metadata"]["name"]: each["data"] for each in self.all(CONFIG_MAP, place)}
-
-
-FULL: dict[str, Any] = {
-    "city": "Ulm",
-    "host": "h",
-    "job": "j:1",
-    "volume": True,
-    "storageClass": "fast",
-    "lamp": 5,
-    "gadget": True,
-}
-CHANGED = {"size": "big", "parts": 3, "job": "j:2", "dimmed": True, "host": "g"}
-SHRUNK = {"parts": 1, "job": None, "lamp": 0, "gadget": False, "host": None, "city": None}
-
-
-async def rest(world: World) -> None:
-    """Until all is done; an operator that died is started again, as often as it dies."""
-    while True:
-        await world.settle(quiet=9)
-        if not world.dead:
-            return
-        await world.restart()
-
-
-async def live(world: ToyWorld) -> list[Any]:
-    """A toy's life; answers what there was at the end of each stage."""
-    states = []
-    world.create(TOY, toy(**FULL))
-    await rest(world)
-    states.append(comparable(world))
-    world.edit(TOY, "t", {"spec": CHANGED})
-    await rest(world)
-    states.append(comparable(world))
-    world.edit(TOY, "t", {"spec": SHRUNK})
-    await rest(world)
-    states.append(comparable(world))
-    world.delete(TOY, "t")
-    await rest(world)
-    states.append(comparable(world))
-    return states
-
-
-def comparable(world: World) -> Any:
-    """All objects but for uids, and for the digests that are made of them."""
-    text = json.dumps({"/".join(key): obj for key, obj in sorted(world.state().items())})
-    text = re.sub(r"[0-9a-f]{8}-0000-4000-8000-[0-9a-f]{12}", "uid", text)
-    return json.loads(re.sub(rf'"{GROUP}/intent": "[0-9a-f]*"', '"intent": ""', text))
 
 
 async def test_a_toy_gets_everything_that_the_contract_can_say() -> None:
@@ -301,11 +188,6 @@ async def test_a_delegated_child_that_is_forbidden_is_a_condition_of_its_toy() -
         world.server.authorizer = None
         await world.run_for(400)
         assert world.ready()["status"] == "True"
-
-
-def deletes(writes: list[Write]) -> list[tuple[str, str, str]]:
-    """What the operator deleted."""
-    return [(each.kind, each.namespace, each.name) for each in writes if each.verb == "delete"]
 
 
 async def test_a_toy_is_never_gone_before_its_namespace() -> None:

@@ -11,8 +11,8 @@ from contract.metadata import owner_reference
 from contract.model import Kind, Object
 from contract.record import record_annotation
 from world.kinds import CONFIG_MAP, JOB, LEASE, NAMESPACE, body
-from world.test_toys_life import FULL, PLACE, ToyWorld, deletes
-from world.toys import BOARD, GROUP, LAMP, SYSTEM, TOY, VOLUME, toy
+from world.toys import BOARD, GROUP, LAMP, SYSTEM, TOY, VOLUME
+from world.toyworld import FULL, PLACE, ToyWorld, deletes, toy
 
 pytestmark = pytest.mark.looptime
 

@@ -7,7 +7,7 @@ outside the API it records first; it goes when nothing of it is left anywhere.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
@@ -459,98 +459,3 @@ def _is_time(text: str, now: datetime) -> bool:
         return parse_time(text) <= now
     except (ValueError, TypeError):
         return False
-
-
-# ---- the API of toys, and who lives beside them --------------------------------------------------
-
-_TEXT, _NUMBER, _YES = {"type": "string"}, {"type": "integer"}, {"type": "boolean"}
-
-
-def _crd(kind: Kind, **spec: Object) -> Object:
-    named = {
-        "conditions": {
-            "type": "array",
-            "x-kubernetes-list-type": "map",
-            "x-kubernetes-list-map-keys": ["type"],
-            "items": {"type": "object", "x-kubernetes-preserve-unknown-fields": True},
-        }
-    }
-    status = {
-        "type": "object",
-        "x-kubernetes-preserve-unknown-fields": True,
-        "properties": named,
-    }
-    schema = {
-        "type": "object",
-        "properties": {"spec": {"type": "object", "properties": spec}, "status": status},
-    }
-    version = {
-        "name": kind.version,
-        "served": True,
-        "storage": True,
-        "subresources": {"status": {}},
-        "schema": {"openAPIV3Schema": schema},
-    }
-    names = {"plural": kind.plural, "singular": kind.kind.lower(), "kind": kind.kind}
-    return {
-        "apiVersion": "apiextensions.k8s.io/v1",
-        "kind": "CustomResourceDefinition",
-        "metadata": {"name": kind.resource},
-        "spec": {"group": kind.group, "scope": "Namespaced", "names": names, "versions": [version]},
-    }
-
-
-TOY_CRD = _crd(
-    TOY,
-    size=_TEXT,
-    parts=_NUMBER,
-    city=_TEXT,
-    host=_TEXT,
-    job=_TEXT,
-    volume=_YES,
-    storageClass=_TEXT,
-    lamp=_NUMBER,
-    dimmed=_YES,
-    gadget=_YES,
-    suspend=_YES,
-)
-LAMP_CRD = _crd(LAMP, colour=_TEXT, brightness=_NUMBER)
-GADGET_CRD = _crd(GADGET, size=_TEXT)
-BOARD_CRD = _crd(
-    BOARD,
-    rules={
-        "type": "array",
-        "x-kubernetes-list-type": "atomic",
-        "items": {"type": "object", "properties": {"name": _TEXT, "text": _TEXT}},
-    },
-)
-CRDS = (TOY_CRD, LAMP_CRD, GADGET_CRD, BOARD_CRD)
-
-
-def toy(name: str = "t", **spec: Any) -> Object:
-    """A Toy of two parts, with what of its spec a test cares for."""
-    return body(TOY, name, spec)
-
-
-class Registrar:
-    """Gives numbers to toys, outside the API. ``effects`` are what it did, in order."""
-
-    def __init__(self) -> None:
-        self.numbers: dict[str, int] = {}
-        self.effects: list[tuple[str, str]] = []
-        self._last = 100
-
-    def answer(self, about: Mapping[str, Any]) -> Any:
-        """One question: allot, release or holder. Equal ones have the effect of one."""
-        ((verb, what),) = about.items()
-        if verb == "holder":
-            return next((uid for uid, number in self.numbers.items() if number == what), None)
-        if verb == "allot":
-            if what not in self.numbers:
-                self._last += 1
-                self.numbers[what] = self._last
-                self.effects.append((verb, what))
-            return self.numbers[what]
-        if self.numbers.pop(what, None) is not None:
-            self.effects.append((verb, what))
-        return "released"

@@ -20,7 +20,7 @@ import contextlib
 import random
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from datetime import UTC, datetime, timedelta
-from typing import Any, NamedTuple, Protocol, Self
+from typing import Any, Protocol, Self
 
 from contract.model import Kind, Object
 from contract.plan import Controller
@@ -37,7 +37,7 @@ from world.controllers import (
     NamespaceController,
 )
 from world.kinds import NAMESPACE, body
-from world.sources import ScriptedSource, When
+from world.sources import Point, ScriptedSource, When
 
 BEGINNING = datetime(2026, 1, 1, 12, tzinfo=UTC)
 TICK = 0.5
@@ -52,17 +52,6 @@ class Operator(Protocol):
 
 
 OperatorFactory = Callable[["World", MemoryApi], Operator]
-
-
-class Point(NamedTuple):
-    """One moment at which the operator can die: before or after a write, or an answer of a source.
-
-    ``source`` is empty for writes; ``number`` counts the calls of that sort from the beginning.
-    """
-
-    source: str
-    number: int
-    when: When
 
 
 class NeverQuiet(AssertionError):
@@ -320,7 +309,11 @@ class World:
     def state(self) -> dict[tuple[str, str, str], Object]:
         """All objects but for what differs from run to run: for comparing end states."""
         return {
-            (kind.kind, obj["metadata"].get("namespace", ""), obj["metadata"]["name"]): _stable(obj)
+            (
+                kind.kind,
+                obj["metadata"].get("namespace", ""),
+                obj["metadata"]["name"],
+            ): consistency.stable(obj)
             for kind in self.server.kinds()
             for obj in self.server.list(kind).items
         }
@@ -348,20 +341,6 @@ async def end_state(
         await script(world)
         await world.settle()
         return world.state()
-
-
-_VOLATILE = frozenset(
-    """uid resourceVersion creationTimestamp deletionTimestamp generation observedGeneration
-    lastTransitionTime lastUpdateTime managedFields clusterIP clusterIPs nodePort time""".split()  # noqa: SIM905
-)
-
-
-def _stable(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {name: _stable(child) for name, child in value.items() if name not in _VOLATILE}
-    if isinstance(value, list):
-        return [_stable(child) for child in value]
-    return value
 
 
 def _is_crash(error: BaseException) -> bool:
