@@ -10,7 +10,8 @@ from contract.demands import Demand, Seen
 from contract.facts import Ask, Refused, Unavailable
 from contract.model import Object
 from contract.status import find
-from world.toys import TOY, WEATHER_SECONDS, Spec, Toys
+from world.toys import Toys
+from world.toyvalues import TOY, WEATHER_SECONDS, Spec
 from world.toyworld import ToyWorld, deletes, toy
 
 pytestmark = pytest.mark.looptime

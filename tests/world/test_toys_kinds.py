@@ -8,7 +8,7 @@ import pytest
 
 from contract.model import Object
 from world.kinds import CRD
-from world.toys import GADGET, GROUP, LAMP, TOY
+from world.toyvalues import GADGET, GROUP, LAMP, TOY
 from world.toyworld import BOARD_CRD, GADGET_CRD, LAMP_CRD, TOY_CRD, ToyWorld, deletes, toy
 
 pytestmark = pytest.mark.looptime

@@ -10,7 +10,8 @@ from reconciler.client.api import Unreachable
 from reconciler.rights import rights
 from world.kinds import CONFIG_MAP, JOB, LEASE, NAMESPACE, ROLE_BINDING, SECRET, body
 from world.sources import Point
-from world.toys import BOARD, GADGET, LAMP, SYSTEM, TOY, VOLUME, Toys, user_of
+from world.toys import Toys
+from world.toyvalues import BOARD, GADGET, LAMP, SYSTEM, TOY, VOLUME, user_of
 from world.toyworld import FULL, PLACE, ToyWorld, deletes, live, toy
 from world.world import World
 

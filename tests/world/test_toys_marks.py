@@ -11,7 +11,7 @@ from contract.metadata import owner_reference
 from contract.model import Kind, Object
 from contract.record import record_annotation
 from world.kinds import CONFIG_MAP, JOB, LEASE, NAMESPACE, body
-from world.toys import BOARD, GROUP, LAMP, SYSTEM, TOY, VOLUME
+from world.toyvalues import BOARD, GROUP, LAMP, SYSTEM, TOY, VOLUME
 from world.toyworld import FULL, PLACE, ToyWorld, deletes, toy
 
 pytestmark = pytest.mark.looptime

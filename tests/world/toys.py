@@ -8,130 +8,46 @@ outside the API it records first; it goes when nothing of it is left anywhere.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass, replace
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 
 from contract.demands import Demand, Need, Seen, Watch
 from contract.facts import Ask, Fact
 from contract.metadata import key_parts
-from contract.model import Key, Kind, Object
+from contract.model import Kind, Object
 from contract.plan import Child, Note, Plan, Right
-from contract.record import has_finalizer, recorded
+from contract.record import has_finalizer
 from contract.status import Condition, conditions, find, parse_time, rfc3339
 from world.kinds import CONFIG_MAP, JOB, LEASE, NAMESPACE, ROLE_BINDING, SECRET, body
-
-GROUP = "toys.test"
-TOY = Kind(GROUP, "v1", "Toy", "toys")
-LAMP = Kind(GROUP, "v1", "Lamp", "lamps")
-GADGET = Kind(GROUP, "v1", "Gadget", "gadgets")
-BOARD = Kind(GROUP, "v1", "Board", "boards")
-VOLUME = Kind("", "v1", "PersistentVolumeClaim", "persistentvolumeclaims")
-STORAGE_CLASS = Kind("storage.k8s.io", "v1", "StorageClass", "storageclasses", namespaced=False)
-
-SYSTEM = "toys-system"
-"""The namespace of the operator, where no user writes: what is claimed there is decided."""
-
-STEP = timedelta(seconds=6)
-"""How long the next size is shown before the parts get it."""
-
-WEATHER_SECONDS = 600.0
-MANAGED = {f"{GROUP}/managed": "true"}
-GADGETS = Watch(GADGET, child=True, optional=True, labels=f"{GROUP}/managed=true")
-
-
-def seed_of(secret: Object) -> str | None:
-    """The toy that a Secret is for."""
-    return (secret["metadata"].get("labels") or {}).get(f"{GROUP}/toy")
-
-
-def without_values(secret: Object) -> Object | None:
-    """Of a Secret for a toy, all but its values; nothing of others."""
-    return {**secret, "data": None, "stringData": None} if seed_of(secret) else None
-
-
-@dataclass(frozen=True, slots=True)
-class Spec:
-    """What the user wants, with defaults; ``problem`` where that is impossible."""
-
-    size: str = "small"
-    parts: int = 2
-    city: str = ""
-    host: str = ""
-    job: str = ""
-    volume: bool = False
-    storageClass: str = ""  # noqa: N815 - named as in the API
-    lamp: int = 0
-    dimmed: bool = False
-    gadget: bool = False
-    suspend: bool = False
-    problem: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class Record:
-    """The steps that were decided; what of it is not so by now is found out, not believed.
-
-    ``allotting``: the registrar may have been asked. ``restored`` is the generation of the parent
-    whose record could not be read or was not true.
-    """
-
-    allotting: bool = False
-    number: int | None = None
-    size: str = ""
-    next: str = ""
-    since: str = ""
-    lost: tuple[str, ...] = ()
-    gadgets: bool = False
-    restored: int = 0
-
-    def value(self) -> dict[str, Any]:
-        """As it is stored: what is not the default."""
-        return {name: value for name, value in asdict(self).items() if value not in (None, "", 0)}
-
-
-def read_record(parent: Object) -> Record:
-    """The record of a toy; an empty one, marked as restored, where it is not one of ours."""
-    found = recorded(parent, GROUP)
-    anew = Record(restored=parent["metadata"].get("generation", 0), allotting=True)
-    may_be_lost = "number" in parent.get("status", {}) or "deletionTimestamp" in parent["metadata"]
-    if found is None or (not found and may_be_lost):
-        return anew
-    try:
-        lost = tuple(map(str, found.get("lost", ())))
-        record = Record(**{**found, "lost": lost})
-    except TypeError:
-        return anew
-    plain = replace(record, number=record.number or 0, lost=())
-    known = all(
-        type(each) is type(getattr(Record(number=0), name)) for name, each in asdict(plain).items()
-    )
-    return record if known else anew
-
-
-def user_of(namespace: str) -> str:
-    """Who parts are written as: an account of the toy's own namespace, which is bound there."""
-    return f"system:serviceaccount:{namespace}:builder"
-
-
-def allot(uid: str) -> Ask:
-    """A number for this toy; the registrar gives a toy that has one the same again."""
-    return Ask.of("registrar", {"allot": uid})
-
-
-def holder(number: int) -> Ask:
-    """Which toy has the number."""
-    return Ask.of("registrar", {"holder": number})
-
-
-def release(uid: str) -> Ask:
-    """Give back the number that this toy has, if it has one."""
-    return Ask.of("registrar", {"release": uid})
-
-
-def weather(city: str) -> Ask:
-    """What the parts of a toy in this city are to show."""
-    return Ask.of("weather", city, within=WEATHER_SECONDS)
+from world.toyvalues import (
+    BOARD,
+    GADGET,
+    GADGETS,
+    GROUP,
+    LAMP,
+    MANAGED,
+    STEP,
+    STORAGE_CLASS,
+    SYSTEM,
+    TOY,
+    VOLUME,
+    WEATHER_SECONDS,
+    Record,
+    Spec,
+    allot,
+    board_named,
+    holder,
+    is_past,
+    lease_of,
+    read_record,
+    release,
+    seed_of,
+    seeds_of,
+    user_of,
+    weather,
+    without_values,
+)
 
 
 class Toys:
@@ -176,9 +92,9 @@ class Toys:
 def _demands(parent: Object, spec: Spec, seen: Seen) -> Iterator[Demand]:
     namespace, _ = key_parts(parent)
     uid, record = parent["metadata"]["uid"], read_record(parent)
-    seeds = _seeds(parent)
+    seeds = seeds_of(parent)
     yield seeds
-    if board := _board(seen.needed.get(seeds, ())):
+    if board := board_named(seen.needed.get(seeds, ())):
         yield Need(BOARD, namespace, name=board)
     if spec.storageClass:
         yield Need(STORAGE_CLASS, "", name=spec.storageClass)
@@ -195,17 +111,6 @@ def _demands(parent: Object, spec: Spec, seen: Seen) -> Iterator[Demand]:
         yield holder(record.number)
     elif record.allotting:
         yield allot(uid)
-
-
-def _seeds(parent: Object) -> Need:
-    namespace, name = key_parts(parent)
-    return Need(SECRET, namespace, index=name)
-
-
-def _board(seeds: tuple[Object, ...]) -> str:
-    """The board that the first Secret for a toy names."""
-    annotations = seeds[0]["metadata"].get("annotations") or {} if seeds else {}
-    return str(annotations.get(f"{GROUP}/board", ""))
 
 
 class _Toy:
@@ -269,7 +174,7 @@ class _Toy:
             return record
         record = self._numbered(replace(record, allotting=True))
         record = self._resized(record)
-        lost = [host for host in self._hosts() if _lease(host) in self.seen.foreign]
+        lost = [host for host in self._hosts() if lease_of(host) in self.seen.foreign]
         lost += [host for host in record.lost if host in self._hosts() and host not in lost]
         return replace(record, lost=tuple(sorted(lost)), gadgets=self._may_have_gadgets())
 
@@ -287,7 +192,7 @@ class _Toy:
         wanted = self.spec.size
         if record.size in ("", wanted):
             return replace(record, size=wanted, next="", since="")
-        if record.next != wanted or not _is_time(record.since, self.now):
+        if record.next != wanted or not is_past(record.since, self.now):
             return replace(record, next=wanted, since=rfc3339(self.now))
         if self.now < parse_time(record.since) + STEP:
             return record
@@ -304,7 +209,7 @@ class _Toy:
 
     def held(self) -> str:
         """The host that the toy has."""
-        held = (host for host in self._hosts() if _lease(host) in self.seen.children)
+        held = (host for host in self._hosts() if lease_of(host) in self.seen.children)
         return next(held, "")
 
     def _children(self) -> Iterator[Child]:
@@ -330,7 +235,9 @@ class _Toy:
             yield self._entry(board, [{"name": self.name, "text": self.record.size}])
 
     def _claim(self, host: str) -> Child:
-        lease = body(LEASE, _lease(host).name, {"holderIdentity": f"{self.namespace}/{self.name}"})
+        lease = body(
+            LEASE, lease_of(host).name, {"holderIdentity": f"{self.namespace}/{self.name}"}
+        )
         lease["metadata"]["namespace"] = SYSTEM
         return Child(LEASE, lease)
 
@@ -359,7 +266,7 @@ class _Toy:
 
     def board(self) -> Object | None:
         """The board that a Secret names, where there is one."""
-        board = _board(self.seen.needed.get(_seeds(self.parent), ()))
+        board = board_named(self.seen.needed.get(seeds_of(self.parent), ()))
         found = self.seen.needed.get(Need(BOARD, self.namespace, name=board), ())
         return found[0] if found else None
 
@@ -448,14 +355,3 @@ class _Toy:
 
     def _is_numbered(self) -> bool:
         return self.record.allotting and self._fact(release(self.uid)).at is None
-
-
-def _lease(host: str) -> Key:
-    return Key(LEASE, SYSTEM, f"host-{host}")
-
-
-def _is_time(text: str, now: datetime) -> bool:
-    try:
-        return parse_time(text) <= now
-    except (ValueError, TypeError):
-        return False

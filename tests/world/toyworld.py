@@ -12,7 +12,8 @@ from contract.status import find
 from memoryserver import Write
 from world.kinds import CONFIG_MAP, SECRET, body
 from world.sources import ScriptedSource
-from world.toys import BOARD, GADGET, GROUP, LAMP, STORAGE_CLASS, SYSTEM, TOY, Toys
+from world.toys import Toys
+from world.toyvalues import BOARD, GADGET, GROUP, LAMP, STORAGE_CLASS, SYSTEM, TOY
 from world.world import World
 
 _TEXT, _NUMBER, _YES = {"type": "string"}, {"type": "integer"}, {"type": "boolean"}
