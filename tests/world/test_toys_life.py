@@ -6,12 +6,13 @@ from typing import Any
 
 import pytest
 
+from contract.record import record_annotation
 from reconciler.client.api import Unreachable
 from reconciler.rights import rights
 from world.kinds import CONFIG_MAP, JOB, LEASE, NAMESPACE, ROLE_BINDING, SECRET, body
 from world.sources import Point
 from world.toys import Toys
-from world.toyvalues import BOARD, GADGET, LAMP, SYSTEM, TOY, VOLUME, user_of
+from world.toyvalues import BOARD, GADGET, GROUP, LAMP, SYSTEM, TOY, VOLUME, user_of
 from world.toyworld import FULL, PLACE, ToyWorld, deletes, live, toy
 from world.world import World
 
@@ -56,6 +57,26 @@ async def test_a_toy_that_is_deleted_leaves_only_what_is_kept() -> None:
         assert world.live(BOARD, "b")["spec"]["rules"] == [{"name": "theirs", "text": "x"}]
         assert world.registrar.numbers == {}
         assert [verb for verb, _ in world.registrar.effects] == ["allot", "release"]
+
+
+async def test_nothing_is_made_before_what_allows_it_is_stored() -> None:
+    async with ToyWorld() as world:
+        early = []
+
+        def look() -> None:
+            found = world.get(TOY, "t")
+            if found is None:
+                return
+            metadata = found["metadata"]
+            if world.get(NAMESPACE, PLACE) and not metadata.get("finalizers"):
+                early.append("the namespace before the finalizer")
+            record = metadata.get("annotations", {}).get(record_annotation(GROUP), "")
+            if world.get(GADGET, "toy-t") and "gadgets" not in record:
+                early.append("the gadget before the record")
+
+        world.server.journal.listeners.add(look)
+        await live(world)
+        assert early == []
 
 
 async def test_parts_change_six_seconds_after_the_spec() -> None:

@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
+from datetime import datetime
 from typing import Any
 
 import pytest
 
+from contract.demands import Seen
 from contract.metadata import owner_reference
 from contract.model import Kind, Object
+from contract.plan import Plan
 from contract.record import record_annotation
 from world.kinds import CONFIG_MAP, JOB, LEASE, NAMESPACE, body
-from world.toyvalues import BOARD, GROUP, LAMP, SYSTEM, TOY, VOLUME
+from world.toys import Toys
+from world.toyvalues import BOARD, GROUP, LAMP, SYSTEM, TOY, VOLUME, Spec
 from world.toyworld import FULL, PLACE, ToyWorld, deletes, toy
 
 pytestmark = pytest.mark.looptime
@@ -123,6 +128,38 @@ async def test_a_tampered_record_is_told_and_made_anew(text: str | None) -> None
         assert world.condition("Recorded")["status"] == "Unknown", "told for one generation"
 
 
+class Forgetful(Toys):
+    """Its plans want an empty record."""
+
+    def plan(self, parent: Object, spec: Spec, seen: Seen, now: datetime) -> Plan:
+        plan = super().plan(parent, spec, seen, now)
+        return replace(plan, children=(), record={}, finalizer=None)
+
+
+async def test_a_record_of_a_user_that_is_not_wanted_is_emptied_once() -> None:
+    async with ToyWorld() as world:
+        world.controllers = [Forgetful()]
+        await world.restart()
+        world.create(TOY, toy())
+        await world.settle()
+        mark = world.mark()
+        _fail_if_it_spins(world)
+        world.edit(TOY, "t", {"metadata": {"annotations": {record_annotation(GROUP): '{"a":1}'}}})
+        await world.run_for(30)
+        assert world.live(TOY, "t")["metadata"]["annotations"][record_annotation(GROUP)] == "{}"
+        assert len(world.writes_since(mark)) <= 2
+
+
+def _fail_if_it_spins(world: ToyWorld, most: int = 100) -> None:
+    passes: list[int] = []
+
+    def counting(*_: Any) -> None:
+        passes.append(1)
+        assert len(passes) < most, "the operator spins"
+
+    world.operator.workers.observer.reconciled = counting  # type: ignore[attr-defined]
+
+
 async def test_a_forged_number_is_replaced_and_harms_no_other_toy() -> None:
     async with ToyWorld() as world:
         world.create(TOY, toy())
@@ -198,6 +235,9 @@ async def test_a_shared_board_loses_one_entry_with_each_toy() -> None:
         for name in ("t", "u"):
             world.create(TOY, toy(name))
         await world.settle()
+        for name in ("t", "u"):
+            world.edit(TOY, name, {"spec": {"size": "big"}})
+        await world.settle(quiet=9)
         assert rules(world) == ["t", "theirs", "u"]
         assert {world.ready(name)["status"] for name in ("t", "u")} == {"True"}
         world.delete(TOY, "t")
@@ -217,6 +257,7 @@ def rules(world: ToyWorld) -> list[str]:
 
 async def test_a_simultaneous_edit_of_a_shared_board_is_not_lost() -> None:
     async with ToyWorld() as world:
+        await world.settle()
         world.api.hold_events(BOARD)
         world.edit(BOARD, "b", {"spec": {"rules": [{"name": "newer", "text": "y"}]}})
         world.create(TOY, toy())
