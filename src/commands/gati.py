@@ -250,7 +250,7 @@ def _imagine(found: Sequence[Document], output: str) -> int:
             document.stored, document.controller, [each.object for each in found]
         )
         bodies += [preview.printable(child) for child in plan.children or ()]
-        failed |= _tell_trouble(document, plan.status or {})
+        failed |= _tell_trouble(document, plan.status)
     _print(bodies, output)
     click.echo("assumed: an empty cluster (no cluster was read; see --diff)", err=True)
     click.echo("left out: owner references, because the cluster assigns their uid", err=True)
@@ -275,7 +275,7 @@ async def _diff(cluster: kubeconfig.Cluster, found: Sequence[Document]) -> int:
                 failed = True
                 continue
             if plan.children is None:
-                failed |= _tell_trouble(document, plan.status or {})
+                failed |= _tell_trouble(document, plan.status)
             for change in changes:
                 differs = True
                 click.echo(f"# {change.action} {change.kind} {change.namespace}/{change.name}")

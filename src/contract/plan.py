@@ -62,7 +62,7 @@ class Note:
 class Plan:
     """What should be there.
 
-    ``status`` is the complete status; None where the parent's status is not the operator's.
+    ``status`` is the complete status.
     ``children`` is the complete set: what is owned and not in it is deleted. None means that
     nothing is written or deleted (suspended, or an invalid spec: what runs keeps running).
 
@@ -75,7 +75,7 @@ class Plan:
     reconcile again without being woken.
     """
 
-    status: Object | None
+    status: Object
     children: tuple[Child, ...] | None = None
     record: Mapping[str, Any] | None = None
     finalizer: bool | None = None

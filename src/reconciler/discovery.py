@@ -39,8 +39,9 @@ class Discovered:
     """Whether the kinds that ``serves`` was called for are served.
 
     ``watched`` returns whether CRDs and APIServices are watched at the moment; their watcher calls
-    ``refresh``. ``on_change`` is called after the result of ``serves`` changed for a kind that it
-    was called for; callbacks must not raise.
+    ``refresh``. ``on_discovery`` is called after each discovery that worked, also where the result
+    of ``serves`` is as before: a kind that was away for less than a second is served as before,
+    and its watch has ended. Callbacks must not raise.
     """
 
     def __init__(
@@ -50,7 +51,7 @@ class Discovered:
         watched: Callable[[], bool],
         rng: random.Random | None = None,
     ) -> None:
-        self.on_change: list[Callable[[], None]] = []
+        self.on_discovery: list[Callable[[], None]] = []
         self._api = api
         self._watched = watched
         self._random = rng or random.Random()  # noqa: S311 - spreads load, guards nothing
@@ -87,14 +88,12 @@ class Discovered:
         except (ApiError, Unreachable) as error:
             return self._failed(error)
         self._failures = 0
-        before = dict(self._known)
-        for kind in before:
+        for kind in self._known:
             served = self._latest.serves(kind)
             if served is not None:
                 self._known[kind] = served
-        if self._known != before:
-            for callback in self.on_change:
-                callback()
+        for callback in self.on_discovery:
+            callback()
         return None
 
     def _failed(self, error: ApiError | Unreachable) -> float:

@@ -27,7 +27,17 @@ ROUNDS = 6
 
 
 class Unsettled(Exception):
-    """A controller's ``needs`` asks for something new in every round."""
+    """A controller's ``needs`` asks for something new in every round.
+
+    ``asks`` are the questions of all rounds: they were put to their sources.
+    """
+
+    def __init__(self, kind: Kind, asks: tuple[Ask, ...]) -> None:
+        super().__init__(
+            f"{kind}: needs asks for something new in each of {ROUNDS} rounds; "
+            f"this is a bug of the operator"
+        )
+        self.asks = asks
 
 
 class Library(Protocol):
@@ -66,6 +76,32 @@ class Look:
                 return obj
         return None
 
+    def store_of(self, need: Need) -> Store | None:
+        """The cache that answers a Need: one that holds all that could be asked for."""
+        for watch, store in self.stores.items():
+            if _answers(watch, need):
+                return store
+        return None
+
+    def again(self) -> Seen:
+        """What is seen, with the needed objects as the caches hold them now, after own writes."""
+        stores = {need: self.store_of(need) for need in self.seen.needed}
+        needed = {
+            need: store.needed(need) if store is not None else self.seen.needed[need]
+            for need, store in stores.items()
+        }
+        return replace(self.seen, needed=needed)
+
+
+def _answers(watch: Watch, need: Need) -> bool:
+    """Does a watch hold what a Need asks for?
+
+    A selection by label cannot say that a name is not there, and one without index finds nothing.
+    """
+    if watch.kind != need.kind or watch.namespace not in (None, need.namespace):
+        return False
+    return not watch.labels if need.index is None else watch.index is not None
+
 
 def look(
     controller: Controller, parent: Object, spec: Any, now: datetime, library: Library
@@ -84,7 +120,7 @@ def look(
             return gathering.concluded(demands)
         gathering.read(wanted)
         demands = wanted
-    raise Unsettled(f"{controller.kind}: needs asks for something new in each of {ROUNDS} rounds")
+    raise Unsettled(controller.kind, gathering.asks)
 
 
 class _Gathering:
@@ -104,6 +140,11 @@ class _Gathering:
     def seen(self) -> Seen:
         """What is seen so far."""
         return self._look.seen
+
+    @property
+    def asks(self) -> tuple[Ask, ...]:
+        """The questions that were put so far."""
+        return tuple(self._facts)
 
     def read(self, demands: Iterable[Demand]) -> None:
         """Look up what was not looked up before; watches first, because they answer Needs."""
@@ -161,9 +202,9 @@ class _Gathering:
             self._look.owner = owner.owning(own)
 
     def _need(self, need: Need) -> tuple[Object, ...]:
-        for watch, store in self._look.stores.items():
-            if watch.kind == need.kind and watch.namespace in (None, need.namespace):
-                return store.needed(need)
+        store = self._look.store_of(need)
+        if store is not None:
+            return store.needed(need)
         missing = {*self._absent, *(each.kind for each in self._look.unfilled)}
         if need.kind in missing:
             return ()

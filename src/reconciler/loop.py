@@ -16,9 +16,11 @@ from contract.demands import Demand, Refusal, Seen, Watch
 from contract.metadata import key_parts
 from contract.model import Key, Object
 from contract.plan import Child, Controller, Note, Plan
+from contract.record import has_finalizer
+from contract.status import Condition, conditions
 from reconciler.client.api import RETRY_AFTER_LIMIT, Api, ApiError, Unreachable
-from reconciler.look import Library, Look, change_set, find, look
-from reconciler.parents import Parents, has_finalizer, is_marked
+from reconciler.look import Library, Look, Unsettled, change_set, find, look
+from reconciler.parents import Parents, is_marked
 from reconciler.target import WRITTEN, Action, Change, DeploymentTarget
 
 
@@ -59,20 +61,37 @@ class Reconciler:
     ) -> Outcome:
         """One pass. ``demanded`` is called with what the parent's plan asks for.
 
-        Raises NotLeader; every other expected trouble is in the Outcome.
+        Raises NotLeader, and Unsettled once the parent's status says so; every other expected
+        trouble is in the Outcome.
         """
         now = self.clock()
         try:
             if await self.parents.is_outdated(parent):
                 return Outcome(again=0.0)
             spec = self.controller.read(parent)
-            sight = look(self.controller, parent, spec, now, library)
+            try:
+                sight = look(self.controller, parent, spec, now, library)
+            except Unsettled as bug:
+                demanded(bug.asks)
+                demanded(())  # nobody waits for the answers: other questions come next time
+                await self._report(parent, bug, now)
+                raise
             demanded(sight.demands)
             if sight.unfilled:
                 return Outcome(waits_for=sight.unfilled[0])
             return await _Pass(self, parent, spec, now).run(sight)
         except (ApiError, Unreachable) as error:
             return outcome((), error)
+
+    async def _report(self, parent: Object, bug: Unsettled, now: datetime) -> None:
+        """Store that the parent cannot be planned; the rest of its status stays as it was."""
+        status = parent.get("status") or {}
+        old, generation = status.get("conditions") or [], parent["metadata"].get("generation", 0)
+        stalled = Condition("Stalled", "True", "DemandsUnsettled", str(bug))
+        others = [each for each in old if each.get("type") != "Stalled"]
+        status = {**status, "conditions": [*others, *conditions([stalled], old, generation, now)]}
+        if self.parents.status_due(parent, status) is not None:
+            await self.parents.write_status(parent, status)
 
     def forget(self, uid: str) -> None:
         """The parent of that uid is gone."""
@@ -174,7 +193,13 @@ class _Pass:
 
         async def get(child: Child) -> Object | None:
             user = plan.acting_as if child.delegated else ""
-            return await self._target.get(child.kind, *key_parts(child.body), acting_as=user)
+            try:
+                return await self._target.get(child.kind, *key_parts(child.body), acting_as=user)
+            except ApiError as error:
+                if error.code != 403:
+                    raise
+                # The write is refused as well, or its 409 says what there is: either of one child.
+                return None
 
         return await find(sight, wanted, get)
 
@@ -190,11 +215,13 @@ class _Pass:
         ]
         if all(each.action is Action.UNCHANGED and not each.detail for each in self._changes):
             return plan
-        return self._plan(after(sight.seen, self._changes))
+        shared = {each.key for each in plan.children or () if each.hold == "shared"}
+        of_children = [each for each in self._changes if each.key not in shared or not each.object]
+        return self._plan(after(sight.again(), of_children))
 
     async def _status(self, plan: Plan) -> tuple[bool, float | None]:
         """Write the status where it is due: (is the parent gone?, in how many seconds it is due)."""
-        if self._failed is not None or plan.status is None:
+        if self._failed is not None:
             return False, None
         due = self._parents.status_due(self._parent, plan.status)
         if due != 0:

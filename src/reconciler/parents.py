@@ -16,6 +16,7 @@ from contract.metadata import digest, key_parts
 from contract.model import Kind, Object
 from contract.ownership import annotations_of
 from contract.plan import Plan
+from contract.record import finalizer, has_finalizer, record_annotation, recorded
 from reconciler.child_write import unchanged
 from reconciler.client.api import JSON_PATCH, Api, ApiError, Unreachable
 
@@ -23,32 +24,9 @@ PROGRESS_SECONDS = 1.0
 """Between two statuses of one parent that differ only in counters and messages."""
 
 
-def record_annotation(group: str) -> str:
-    """Holds the record of a parent, as canonical JSON."""
-    return f"{group}/record"
-
-
-def finalizer(group: str) -> str:
-    """The operator's finalizer: the parent stays until its plan lets go of it."""
-    return f"{group}/finalizer"
-
-
-def recorded(parent: Object, group: str) -> dict[str, Any]:
-    """The record that a parent carries; empty where there is none, or none that can be read.
-
-    Whoever may edit the parent may edit the record: nothing in it is believed that grants something.
-    """
-    text = annotations_of(parent).get(record_annotation(group), "")
-    try:
-        found = json.loads(text) if text else {}
-    except (ValueError, RecursionError):  # nested by the thousands: a user can write that
-        return {}
-    return found if isinstance(found, dict) else {}
-
-
 def is_marked(parent: Object, plan: Plan, group: str) -> bool:
     """Does the parent carry the record and the finalizer that the plan asks for?"""
-    if plan.record is not None and plan.record != recorded(parent, group):
+    if plan.record is not None and json.loads(_canonical(plan.record)) != recorded(parent, group):
         return False
     return plan.finalizer is None or plan.finalizer == has_finalizer(parent, group)
 
@@ -63,11 +41,6 @@ def with_marks(parent: Object, plan: Plan, group: str) -> Object:
         others = [each for each in metadata.get("finalizers") or () if each != finalizer(group)]
         metadata["finalizers"] = [*others, finalizer(group)] if plan.finalizer else others
     return {**parent, "metadata": metadata}
-
-
-def has_finalizer(parent: Object, group: str) -> bool:
-    """Does the parent carry the operator's finalizer?"""
-    return finalizer(group) in (parent["metadata"].get("finalizers") or ())
 
 
 def own_fields(parent: Object, group: str) -> list[Any]:
@@ -132,9 +105,12 @@ class Parents:
             await self._take_off(parent)
             return
         metadata = self._identity(parent)
-        record = recorded(parent, group) if plan.record is None else plan.record
-        if record:
-            metadata["annotations"] = {record_annotation(group): _canonical(record)}
+        text = annotations_of(parent).get(record_annotation(group))
+        if plan.record is not None and (plan.record or text is not None):
+            # An empty one too: where a user wrote the annotation, an apply without it removes nothing.
+            text = _canonical(plan.record)
+        if text is not None:
+            metadata["annotations"] = {record_annotation(group): text}
         if plan.finalizer or has_finalizer(parent, group):
             metadata["finalizers"] = [finalizer(group)]
         await self._send(parent, {"metadata": metadata})

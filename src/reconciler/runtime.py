@@ -79,7 +79,7 @@ class Runtime:
         self._stopping = asyncio.Event()
         self.triggers = Triggers(self.controllers, self.queue, self._parents, self._forget)
         self.discovery = Discovered(api, watched=self._is_discovery_watched, rng=rng)
-        self.discovery.on_change.append(self._served_kinds_changed)
+        self.discovery.on_discovery.append(self._discovered)
         self._discovering = asyncio.Event()
         self.watches = Watches(
             api,
@@ -173,7 +173,7 @@ class Runtime:
     def _is_discovery_watched(self) -> bool:
         return all(self.watches.store(watch) is not None for watch in DISCOVERY)
 
-    def _served_kinds_changed(self) -> None:
+    def _discovered(self) -> None:
         self.watches.retry(self.discovery.serves)
 
     def _changed(self, form: Watch, old: Object | None, new: Object | None) -> None:

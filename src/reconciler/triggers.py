@@ -13,10 +13,11 @@ from typing import Any
 from contract.demands import Demand, Need, Watch
 from contract.metadata import controller_of, key_parts
 from contract.model import Key, Kind, Object
-from contract.ownership import annotations_of, owner_annotation
+from contract.ownership import annotations_of, kept_annotation, owner_annotation
 from contract.plan import Controller
+from contract.record import record_annotation
 from reconciler.cache import Store, call_domain
-from reconciler.parents import own_fields, record_annotation
+from reconciler.parents import own_fields
 from reconciler.queue import WorkQueue
 from reconciler.watches import cached_form
 
@@ -251,6 +252,11 @@ def owners(controller: Controller, parents: Store, obj: Object) -> Iterable[Key]
     key = parents.key_of(uid) if uid else None
     if key is not None:
         yield Key(kind, *key)
+    # A kept object outlives its parent's uid: its mark names the parent.
+    resource, _, kept_for = annotations_of(obj).get(kept_annotation(kind.group), "").partition("/")
+    if resource == kind.resource:
+        namespace, _, name = kept_for.partition("/")
+        yield Key(kind, namespace, name)
 
 
 def _is_of_kind(reference: Mapping[str, Any], kind: Kind) -> bool:

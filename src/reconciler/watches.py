@@ -225,7 +225,7 @@ class Watches:
         return reasons
 
     def retry(self, served: Callable[[Kind], bool | None]) -> None:
-        """Discovery changed: try the optional kinds that are served now."""
+        """A discovery worked: try the optional kinds that are served now and not watched."""
         for cache in self._caches.values():
             if cache.optional and not cache.store.synced and served(cache.store.kind):
                 for reflector in cache.reflectors:

@@ -17,10 +17,10 @@ import structlog
 from contract.demands import Demand
 from contract.model import Key, Kind, Object
 from contract.plan import Controller, Note
+from contract.record import has_finalizer
 from reconciler.client.api import NotLeader
 from reconciler.look import Library
 from reconciler.loop import Outcome, Reconciler
-from reconciler.parents import has_finalizer
 from reconciler.queue import WorkQueue
 from reconciler.triggers import Triggers
 from reconciler.watches import Watches, cached_form

@@ -17,9 +17,10 @@ from contract.demands import Watch
 from contract.metadata import key_parts
 from contract.ownership import annotations_of, stamp
 from contract.plan import Child
+from contract.record import record_annotation
 from contract.status import MESSAGE_LIMIT
 from memoryserver.structural import undeclared
-from reconciler.parents import record_annotation, with_marks
+from reconciler.parents import with_marks
 from reconciler.rights import rights
 from unit.situations import Situation, shuffled
 
@@ -148,8 +149,6 @@ def no_child_is_left_behind(situation: Situation) -> None:
 
 def the_status_is_of_the_schema(situation: Situation) -> None:
     status = situation.plan().status
-    if status is None:
-        return
     assert undeclared(status, dict(situation.statuses)) == ""
     jsonschema.validate(status, situation.statuses)
     for condition in status.get("conditions", ()):

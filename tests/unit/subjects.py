@@ -20,9 +20,9 @@ from hypothesis import strategies as st
 
 from contract.model import Kind, Object
 from contract.plan import Controller
+from contract.record import finalizer, record_annotation
 from crds.documents import Group, Resource
 from crds.schema import structural_schema
-from reconciler.parents import finalizer, record_annotation
 from unit.schema_values import few, mostly, overlaid, values
 
 NAMESPACE = "shop"

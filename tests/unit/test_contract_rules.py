@@ -41,6 +41,7 @@ from contract.metadata import key_parts
 from contract.model import Kind, Object
 from contract.ownership import Owner, annotations_of, stamp
 from contract.plan import NO_RIGHTS, Child, Controller, Plan
+from contract.record import record_annotation
 from crds.documents import crd_documents
 from memoryserver import MemoryApi, Server
 from objects.kinds import CONFIG_MAP, SERVICE
@@ -48,7 +49,7 @@ from reconciler.apply import KubernetesTarget
 from reconciler.client.api import ApiError
 from reconciler.look import ROUNDS, Unsettled
 from reconciler.loop import Reconciler
-from reconciler.parents import Parents, record_annotation
+from reconciler.parents import Parents
 from reconciler.preview import Lists
 from unit.cluster_objects import others
 from unit.contract_rules import (
@@ -185,7 +186,7 @@ def config_map(name: str, namespace: str = NAMESPACE) -> Child:
 class Widgets:
     """A controller that does what a test says; as it is, it keeps every rule."""
 
-    planner: Callable[[Object, Seen], Plan] = lambda *_: Plan(None, (config_map("a"),))
+    planner: Callable[[Object, Seen], Plan] = lambda *_: Plan({}, (config_map("a"),))
     needer: Callable[[Object, Seen], Any] = lambda *_: ()
     removable: bool = True
 
@@ -222,22 +223,22 @@ COUNT = itertools.count()
 
 def changing(parent: Object, seen: Seen) -> Plan:
     parent["metadata"]["generation"] += 1
-    return Plan(None)
+    return Plan({})
 
 
 def by_turns(parent: Object, seen: Seen) -> Plan:
-    return Plan(None, (TWO,) if ONE.key in seen.children else (ONE,))
+    return Plan({}, (TWO,) if ONE.key in seen.children else (ONE,))
 
 
 def believing(parent: Object, seen: Seen) -> Plan:
     text = annotations_of(parent).get(record_annotation(KIND.group))
     record = json.loads(text) if text else {"target": "a"}
-    return Plan(None, (config_map(str(record.get("target", "a"))),), record=record)
+    return Plan({}, (config_map(str(record.get("target", "a"))),), record=record)
 
 
 def growing(parent: Object, seen: Seen) -> Plan:
     text = annotations_of(parent).get(record_annotation(KIND.group), "[]")
-    return Plan(None, record={"steps": len(text)})
+    return Plan({}, record={"steps": len(text)})
 
 
 def curious(parent: Object, seen: Seen) -> tuple[Need, ...]:
@@ -249,7 +250,7 @@ def status(**fields: Any) -> Widgets:
 
 
 def wanting(*children: Child) -> Widgets:
-    return Widgets(lambda *_: Plan(None, children))
+    return Widgets(lambda *_: Plan({}, children))
 
 
 BROKEN = (
@@ -257,7 +258,7 @@ BROKEN = (
     (a_stored_record_is_stored, situation(Widgets(growing))),
     (
         a_stored_record_is_stored,
-        situation(Widgets(lambda *_: Plan(None, record={"a": (1,)}))),
+        situation(Widgets(lambda *_: Plan({}, record={"a": (1,)}))),
     ),
     (
         equal_objects_give_equal_plans,
@@ -284,7 +285,7 @@ BROKEN = (
     ),
     (
         the_next_moment_is_in_the_future,
-        situation(Widgets(lambda *_: Plan(None, again_at=NOW - timedelta(seconds=1)))),
+        situation(Widgets(lambda *_: Plan({}, again_at=NOW - timedelta(seconds=1)))),
     ),
 )
 

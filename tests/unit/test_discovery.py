@@ -56,8 +56,16 @@ class Bench:
         self.watched = True
         self.changes: list[float] = []
         self.known = Discovered(self.server, watched=lambda: self.watched, rng=random.Random(1))
-        self.known.on_change.append(lambda: self.changes.append(seconds()))
+        self.discoveries = 0
+        self._last = UNKNOWN
+        self.known.on_discovery.append(self._discovered)
         self.task: asyncio.Task[None] | None = None
+
+    def _discovered(self) -> None:
+        self.discoveries += 1
+        if (state := self.state()) != self._last:
+            self._last = state
+            self.changes.append(seconds())
 
     async def start(self) -> None:
         self.task = asyncio.create_task(self.known.run())
@@ -95,8 +103,20 @@ async def test_nothing_is_known_before_a_discovery_worked(bench):
 
 async def test_a_kind_can_be_asked_about_at_any_time(bench):
     await bench.start()
-    assert bench.changes == []
+    assert bench.known.serves(Kind("example.com", "v1", "Other", "others")) is False
     assert bench.state() == FIRST
+
+
+async def test_every_discovery_that_worked_is_reported(bench):
+    await bench.start()
+    assert bench.discoveries == 1
+    bench.known.refresh()
+    await asyncio.sleep(1.1)
+    assert bench.discoveries == 2
+    bench.server.error = Unreachable("refused")
+    bench.known.refresh()
+    await asyncio.sleep(1.1)
+    assert bench.discoveries == 2
 
 
 async def test_a_kind_in_another_version_is_another_kind(bench):
@@ -116,7 +136,7 @@ async def test_changes_within_a_second_are_discovered_once(bench):
     await asyncio.sleep(0.2)
     assert bench.server.moments == [pytest.approx(started + 1, abs=0.01)]
     assert bench.known.serves(SCALED) is True
-    assert bench.changes == bench.server.moments
+    assert bench.changes[1:] == bench.server.moments
     await asyncio.sleep(3.5)
     assert len(bench.server.moments) == 1
 
@@ -133,7 +153,7 @@ async def test_a_kind_served_some_seconds_after_its_crd_is_found(bench):
     moments = [round(moment - started) for moment in bench.server.moments]
     assert moments == [1, 5, 20]
     assert bench.known.serves(SCALED) is True
-    assert [round(moment - started) for moment in bench.changes] == [20]
+    assert [round(moment - started) for moment in bench.changes[1:]] == [20]
 
 
 async def test_a_change_during_a_discovery_is_discovered_too(bench):

@@ -213,7 +213,7 @@ async def test_a_shared_object_is_found_and_is_not_a_child():
 )
 def test_only_owned_objects_of_removable_kinds_are_surplus(watch, obj, surplus):
     found = sight(Widgets(watches=(watch,)), library(obj, watch=watch))
-    changes = change_set(PARENT, found, {}, Plan(None, (child("new"),)))
+    changes = change_set(PARENT, found, {}, Plan({}, (child("new"),)))
     assert [each["metadata"]["name"] for _, each in changes.surplus] == surplus
 
 
@@ -232,7 +232,7 @@ def test_what_goes_with_its_namespace_is_not_deleted_one_by_one(metadata, wanted
     found = sight(Widgets(watches=(spaces, MAPS)), lists)
     body = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "w-space"}}
     children = (Child(NAMESPACE, body),) if wanted else ()
-    changes = change_set(PARENT, found, {}, Plan(None, children))
+    changes = change_set(PARENT, found, {}, Plan({}, children))
     assert [each["metadata"]["name"] for _, each in changes.surplus] == surplus
 
 

@@ -13,16 +13,14 @@ from hypothesis import strategies as st
 
 from contract.model import Kind, Object
 from contract.plan import Plan
+from contract.record import finalizer, has_finalizer, record_annotation
 from memoryserver import MemoryApi
 from reconciler.client.api import ApiError, Unreachable
 from reconciler.parents import (
     PROGRESS_SECONDS,
     Parents,
-    finalizer,
-    has_finalizer,
     is_marked,
     own_fields,
-    record_annotation,
     with_marks,
 )
 
@@ -49,11 +47,11 @@ def noted(text: str) -> Object:
 
 @given(record=st.dictionaries(st.text(), JSON, max_size=3), wanted=st.sampled_from([None, True]))
 def test_a_record_is_read_as_it_was_stored(record, wanted):
-    plan = Plan(None, record=record, finalizer=wanted)
+    plan = Plan({}, record=record, finalizer=wanted)
     stored = with_marks(parent(finalizers=[THEIRS]), plan, GROUP)
     assert is_marked(stored, plan, GROUP)
     assert stored["metadata"]["finalizers"][0] == THEIRS
-    changed = Plan(None, record={**record, "more": 1})
+    changed = Plan({}, record={**record, "more": 1})
     assert is_marked(stored, changed, GROUP) == (record.get("more") == 1)
 
 
@@ -63,18 +61,18 @@ def test_a_record_is_read_as_it_was_stored(record, wanted):
     ids=lambda text: text[:4] or "empty",
 )
 def test_a_record_that_cannot_be_read_is_not_the_plans(text):
-    assert not is_marked(noted(text), Plan(None, record={"step": 1}), GROUP)
+    assert not is_marked(noted(text), Plan({}, record={"step": 1}), GROUP)
 
 
 def test_a_plan_without_record_and_finalizer_leaves_both():
-    marked = with_marks(parent(), Plan(None, record={"a": 1}, finalizer=True), GROUP)
-    assert is_marked(marked, Plan(None), GROUP)
-    assert with_marks(marked, Plan(None), GROUP) == marked
+    marked = with_marks(parent(), Plan({}, record={"a": 1}, finalizer=True), GROUP)
+    assert is_marked(marked, Plan({}), GROUP)
+    assert with_marks(marked, Plan({}), GROUP) == marked
 
 
 def test_the_operators_fields_are_status_record_and_finalizer():
     before = own_fields(parent(), GROUP)
-    marked = with_marks(parent(), Plan(None, record={"a": 1}), GROUP)
+    marked = with_marks(parent(), Plan({}, record={"a": 1}), GROUP)
     assert own_fields(marked, GROUP) != before
     assert own_fields(parent(finalizers=[OURS]), GROUP) != before
     assert own_fields({**parent(), "status": {"a": 1}}, GROUP) != before
@@ -110,7 +108,7 @@ async def read(api: MemoryApi) -> Object:
 
 
 async def test_record_and_finalizer_are_stored_in_one_write(api, parents, written):
-    await parents.mark(await made(api), Plan(None, record={"b": 1, "a": 2}, finalizer=True))
+    await parents.mark(await made(api), Plan({}, record={"b": 1, "a": 2}, finalizer=True))
     live = await read(api)
     assert live["metadata"]["annotations"][record_annotation(GROUP)] == '{"a":2,"b":1}'
     assert live["metadata"]["finalizers"] == [OURS]
@@ -118,18 +116,18 @@ async def test_record_and_finalizer_are_stored_in_one_write(api, parents, writte
 
 
 async def test_storing_one_of_both_keeps_the_other(api, parents):
-    await parents.mark(await made(api), Plan(None, record={"a": 1}, finalizer=True))
-    await parents.mark(await read(api), Plan(None, record={"a": 2}))
+    await parents.mark(await made(api), Plan({}, record={"a": 1}, finalizer=True))
+    await parents.mark(await read(api), Plan({}, record={"a": 2}))
     live = await read(api)
     assert has_finalizer(live, GROUP)
-    await parents.mark(live, Plan(None, finalizer=True))
+    await parents.mark(live, Plan({}, finalizer=True))
     record = (await read(api))["metadata"]["annotations"][record_annotation(GROUP)]
     assert json.loads(record) == {"a": 2}
 
 
 async def test_only_the_operators_finalizer_is_taken_off(api, parents):
     live = await made(api, finalizers=[THEIRS, OURS, "example.com/more"])
-    await parents.mark(live, Plan(None, finalizer=False))
+    await parents.mark(live, Plan({}, finalizer=False))
     assert (await read(api))["metadata"]["finalizers"] == [THEIRS, "example.com/more"]
 
 
@@ -143,7 +141,7 @@ async def test_a_finalizer_is_taken_off_only_the_state_that_was_seen(api, parent
         content_type="application/merge-patch+json",
     )
     with pytest.raises(ApiError):
-        await parents.mark(seen, Plan(None, finalizer=False))
+        await parents.mark(seen, Plan({}, finalizer=False))
     assert (await read(api))["metadata"]["finalizers"] == [THEIRS]
 
 
@@ -152,13 +150,13 @@ async def test_nothing_is_written_to_a_later_parent_of_the_name(api, parents):
     await api.delete(KIND, "shop", "w", uid=seen["metadata"]["uid"])
     later = await made(api)
     with pytest.raises(ApiError):
-        await parents.mark(seen, Plan(None, record={"a": 1}))
+        await parents.mark(seen, Plan({}, record={"a": 1}))
     with pytest.raises(ApiError):
         await parents.write_status(seen, {"phase": "x"})
     assert await read(api) == later
 
 
-RECORD, OFF = Plan(None, record={"a": 1}), Plan(None, finalizer=False)
+RECORD, OFF = Plan({}, record={"a": 1}), Plan({}, finalizer=False)
 
 
 @pytest.mark.parametrize("plan", [RECORD, OFF, None], ids=["record", "finalizer", "status"])

@@ -9,9 +9,9 @@ import pytest
 from contract.demands import Need, Watch
 from contract.facts import Ask
 from contract.model import Key, Kind, Object
+from contract.record import finalizer, record_annotation
 from objects.kinds import CONFIG_MAP, POD
 from reconciler.cache import Store
-from reconciler.parents import finalizer, record_annotation
 from reconciler.queue import WorkQueue
 from reconciler.triggers import Interests, Triggers
 

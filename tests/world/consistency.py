@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from datetime import datetime
+from typing import Any
 
 from contract.model import Object
 from contract.status import parse_time
@@ -124,3 +125,18 @@ def _together(objects: list[Object]) -> Iterator[str]:
     for (home, selector), count in selectors.items():
         if count > 1:
             yield f"two Deployments in {home} fight over the pods of {selector}"
+
+
+_VOLATILE = frozenset(
+    """uid resourceVersion creationTimestamp deletionTimestamp generation observedGeneration
+    lastTransitionTime lastUpdateTime managedFields clusterIP clusterIPs nodePort time""".split()  # noqa: SIM905
+)
+
+
+def stable(value: Any) -> Any:
+    """Without what differs from run to run: for comparing the states of two worlds."""
+    if isinstance(value, dict):
+        return {name: stable(child) for name, child in value.items() if name not in _VOLATILE}
+    if isinstance(value, list):
+        return [stable(child) for child in value]
+    return value

@@ -11,12 +11,23 @@ import contextlib
 import inspect
 import json
 from collections.abc import Callable, Mapping
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 from contract.facts import Refused
 from memoryserver import CrashPoint
 
 When = Literal["before", "after"]
+
+
+class Point(NamedTuple):
+    """One moment at which the operator can die: before or after a write, or an answer of a source.
+
+    ``source`` is empty for writes; ``number`` counts the calls of that sort from the beginning.
+    """
+
+    source: str
+    number: int
+    when: When
 
 
 class ScriptedSource:

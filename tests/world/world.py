@@ -37,6 +37,7 @@ from world.controllers import (
     NamespaceController,
 )
 from world.kinds import NAMESPACE, body
+from world.sources import Point, ScriptedSource, When
 
 BEGINNING = datetime(2026, 1, 1, 12, tzinfo=UTC)
 TICK = 0.5
@@ -61,7 +62,8 @@ class World:
     """``controllers`` run in a real ``Runtime``, unless ``operator`` makes another process.
 
     ``fakes`` replaces the cluster's controllers; those of the default set are reachable as
-    ``deployments`` and ``autoscaler``. ``namespaces`` exist from the beginning.
+    ``deployments`` and ``autoscaler``. ``namespaces`` exist from the beginning. ``sources`` answer
+    the operator's questions in all its lives.
     """
 
     def __init__(
@@ -73,10 +75,12 @@ class World:
         fakes: Sequence[Fake] | None = None,
         namespaces: Sequence[str] = ("default",),
         manager: str = "operator",
+        sources: Sequence[ScriptedSource] = (),
         seed: int = 0,
     ) -> None:
         self.controllers = controllers
         self.manager = manager
+        self.sources = tuple(sources)
         self.random = random.Random(seed)
         self.deployments = DeploymentController()
         self.autoscaler = Autoscaler()
@@ -143,10 +147,32 @@ class World:
         """Did the operator die of a crash point?"""
         return self._died.is_set()
 
+    def points(self) -> list[Point]:
+        """Every moment so far at which the operator could have died."""
+        calls = {"": len(self.writes_since(0))}
+        calls |= {source.name: len(source.calls) for source in self.sources}
+        whens: tuple[When, ...] = ("before", "after")
+        return [
+            Point(source, number, when)
+            for source, count in calls.items()
+            for number in range(1, count + 1)
+            for when in whens
+        ]
+
+    def crash_at(self, point: Point) -> None:
+        """Let the operator die there, counted from now."""
+        if not point.source:
+            self.api.crash_after(point.number, when=point.when)
+            return
+        (source,) = (each for each in self.sources if each.name == point.source)
+        source.crash_at(point.number, point.when)
+
     def _connect(self) -> MemoryApi:
         api = MemoryApi(server=self.server, manager=self.manager)
         api.writes = self.writes
         api.faults.on_crash = lambda: self._died.set()  # noqa: PLW0108 - made anew by each start
+        for source in self.sources:
+            source.connect(api.faults.crash)
         return api
 
     async def _live(self, operator: Operator) -> None:
@@ -283,7 +309,11 @@ class World:
     def state(self) -> dict[tuple[str, str, str], Object]:
         """All objects but for what differs from run to run: for comparing end states."""
         return {
-            (kind.kind, obj["metadata"].get("namespace", ""), obj["metadata"]["name"]): _stable(obj)
+            (
+                kind.kind,
+                obj["metadata"].get("namespace", ""),
+                obj["metadata"]["name"],
+            ): consistency.stable(obj)
             for kind in self.server.kinds()
             for obj in self.server.list(kind).items
         }
@@ -292,7 +322,12 @@ class World:
 def real_operator(world: World, api: MemoryApi) -> Operator:
     """The real runtime with the world's controllers, as leader."""
     runtime = Runtime(
-        api, world.controllers, manager=world.manager, clock=world.now, rng=world.random
+        api,
+        world.controllers,
+        manager=world.manager,
+        sources=world.sources,
+        clock=world.now,
+        rng=world.random,
     )
     runtime.lead()
     return runtime
@@ -306,20 +341,6 @@ async def end_state(
         await script(world)
         await world.settle()
         return world.state()
-
-
-_VOLATILE = frozenset(
-    """uid resourceVersion creationTimestamp deletionTimestamp generation observedGeneration
-    lastTransitionTime lastUpdateTime managedFields clusterIP clusterIPs nodePort time""".split()  # noqa: SIM905
-)
-
-
-def _stable(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {name: _stable(child) for name, child in value.items() if name not in _VOLATILE}
-    if isinstance(value, list):
-        return [_stable(child) for child in value]
-    return value
 
 
 def _is_crash(error: BaseException) -> bool:
