@@ -14,7 +14,6 @@ import secrets
 import threading
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
@@ -27,6 +26,7 @@ from chaos.plan import Disturbance, Plan
 from chaos.proxy.server import FaultProxy
 from chaos.proxy.trace import Entry
 from chaos.recorder import Recorder
+from chaos.replica import Replica
 from chaos.scenario import Scenario, Stage, Step
 from chaos.scenarios import SCENARIOS
 from chaos.snapshot import Snapshot, difference, snapshot
@@ -49,24 +49,6 @@ STOP_SECONDS = 30.0
 USER_PATIENCE = 90.0
 """How long a change is tried while the API server is away: on a busy machine it restarts slowly."""
 KILLED = -9
-
-
-@dataclass
-class Replica:
-    """One operator with its proxy.
-
-    ``expected``: its process may end now. ``recorded``: its end is written down.
-    ``down_until``: it is not started again before that time (monotonic seconds).
-    """
-
-    name: str
-    proxy: FaultProxy
-    operator: OperatorProcess
-    token: Path
-    expected: bool = False
-    recorded: bool = False
-    down_until: float = 0.0
-    lock: threading.Lock = field(default_factory=threading.Lock)
 
 
 class Run:
