@@ -12,67 +12,90 @@ from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
-from contract.metadata import key_parts
-from contract.model import Child, Key, Kind, Object
-from contract.ownership import annotations_of, owner_annotation
+import msgspec
+
+from contract.model import Key, Kind, Object
+from contract.ownership import Owner, annotations_of, owner_annotation
+from contract.plan import Child, Controller
 from contract.status import Condition
-from gati.contracts import HandlerSpec
 from gati.handler.controller import HandlerController
+from gati.handler.resolve import Handler, Invalid
+from gati.kinds import GROUP
+from objects.kinds import DEPLOYMENT
 from reconciler.apply import KubernetesTarget
 from reconciler.cache import Held, NamespacedName, Store
+from reconciler.child_write import ChildWrite
 from reconciler.client.api import Api, ApiError, Unreachable
+from reconciler.client.client import Client
 from reconciler.client.credentials import Proof
 from reconciler.client.transport import Call, Transport
 from reconciler.contention import Repairs
-from reconciler.loop import Outcome
+from reconciler.converge import Decision, Step
+from reconciler.loop import Outcome, Reconciler
+from reconciler.phases import Ended, Event, Progress, Wait
 from reconciler.process.leader import LeaderThread
-from reconciler.process.lease import LEASE, Elector
+from reconciler.process.lease import Elector
+from reconciler.process.lease_record import LEASE
 from reconciler.queue import WorkQueue
-from reconciler.reflector import Reflector
-from reconciler.runtime import Runtime
 from reconciler.target import Action, Change
+from reconciler.workers import Workers
 
 # Ownership, and which objects are written.
 
 
-def treat_every_object_as_own(
-    original: Callable[..., bool], obj: Object, parent: Object, group: str
-) -> bool:
+def treat_every_object_as_own(original: Callable[..., bool], obj: Object, owner: Owner) -> bool:
     """``is_own``: proof of ownership is not asked for."""
     return True
 
 
 def select_every_class(
-    original: Callable[..., bool], runtime: Runtime, kind: str, parent: Object
+    original: Callable[..., bool], workers: Workers, controller: Controller, parent: Object
 ) -> bool:
-    """``_selected``: the label operator-class of a parent does not count."""
-    return True
+    """``_is_selected``: the label operator-class of a parent does not count."""
+    metadata = parent["metadata"]
+    label = f"{controller.kind.group}/operator-class"
+    labels = {**(metadata.get("labels") or {}), label: workers._operator_class}
+    return original(workers, controller, {**parent, "metadata": {**metadata, "labels": labels}})
 
 
 def ignore_suspend(
-    original: Callable[..., HandlerSpec], controller: HandlerController, parent: Object
-) -> HandlerSpec:
-    """``_parse``: spec.suspend is read as false."""
-    return replace(original(controller, parent), suspend=False)
+    original: Callable[..., Handler | Invalid], controller: HandlerController, parent: Object
+) -> Handler | Invalid:
+    """``read``: spec.suspend is read as false."""
+    read = original(controller, parent)
+    if isinstance(read, Invalid):
+        return read
+    return replace(read, spec=msgspec.structs.replace(read.spec, suspend=False))
 
 
 def omit_owner_references(original: Callable[..., Object], *args: Any, **options: Any) -> Object:
-    """``complete``: the garbage collector does not know that a child has an owner."""
+    """``stamp``: the garbage collector does not know that a child has an owner."""
     body = original(*args, **options)
-    del body["metadata"]["ownerReferences"]
-    return body
+    metadata = {name: each for name, each in body["metadata"].items() if name != "ownerReferences"}
+    return {**body, "metadata": metadata}
 
 
 # Writes of children.
 
 
-def apply_without_uid(original: Callable[..., Object], body: Object, live: Object) -> Object:
-    """``_with_uid``: the apply does not carry the uid of the object that it was decided on."""
-    return body
+async def apply_without_uid(
+    original: Callable[..., Awaitable[Object]],
+    client: Client,
+    kind: Kind,
+    body: Object,
+    *,
+    subresource: str = "",
+    **options: Any,
+) -> Object:
+    """``apply``: the apply does not carry the uid of the object that it was decided on."""
+    if not subresource:
+        metadata = {name: value for name, value in body["metadata"].items() if name != "uid"}
+        body = {**body, "metadata": metadata}
+    return await original(client, kind, body, subresource=subresource, **options)
 
 
 def delete_without_preconditions(original: Callable[..., bytes], body: Any) -> bytes:
-    """``_encode``: a delete is sent without its preconditions."""
+    """``encode``: a delete is sent without its preconditions."""
     if isinstance(body, dict) and body.get("kind") == "DeleteOptions":
         body = {name: value for name, value in body.items() if name != "preconditions"}
     return original(body)
@@ -84,60 +107,48 @@ async def delete_what_left_the_watch(
     kind: Kind,
     namespace: str,
     name: str,
+    *,
+    acting_as: str = "",
 ) -> Object | None:
     """``get``: a child that the cache does not show, and the server does, is deleted."""
-    live = await original(target, kind, namespace, name)
-    if live is None or owner_annotation(target._group) not in annotations_of(live):
+    live = await original(target, kind, namespace, name, acting_as=acting_as)
+    if live is None or owner_annotation(GROUP) not in annotations_of(live):
         return live
-    await target._remove(kind, live)
+    await target.delete(kind, namespace, name)
     return None
 
 
 async def skip_the_hand_over(
-    original: Callable[..., Awaitable[bool]], target: KubernetesTarget, child: Child, live: Object
+    original: Callable[..., Awaitable[bool]], write: ChildWrite, live: Object
 ) -> bool:
     """``_hand_over``: yielded fields are dropped, and the server sets their defaults."""
     return False
 
 
-async def apply_without_a_difference(
-    original: Callable[..., Awaitable[Change]],
-    target: KubernetesTarget,
-    child: Child,
-    body: Object,
-    live: Object,
-    parent: Object,
-) -> Change:
-    """``_reconcile``: a child that does not differ is applied, too."""
-    change = await original(target, child, body, live, parent)
-    if change.action is not Action.UNCHANGED:
-        return change
-    return await target._write(child, body, live, parent, Action.CONFIGURED, ())
+def apply_without_a_difference(
+    original: Callable[..., Decision], *args: Any, **options: Any
+) -> Decision:
+    """``decide``: a child that does not differ is applied, too."""
+    decision = original(*args, **options)
+    return replace(decision, step=Step.CONFIGURE) if decision.step is Step.UNCHANGED else decision
 
 
-async def recreate_a_deployment(
-    original: Callable[..., Awaitable[Change]],
-    target: KubernetesTarget,
-    child: Child,
-    body: Object,
-    live: Object,
-    parent: Object,
-    action: Action,
-    paths: tuple[str, ...],
-) -> Change:
-    """``_write``: a Deployment of another intent is deleted, and the next pass makes a new one."""
-    if action is not Action.CONFIGURED or child.kind.kind != "Deployment":
-        return await original(target, child, body, live, parent, action, paths)
-    await target._remove(child.kind, live)
-    return Change(child.kind, key_parts(live)[1], Action.WAITING, wait=0.1)
+def recreate_a_deployment(
+    original: Callable[..., Decision], child: Child, *args: Any, **options: Any
+) -> Decision:
+    """``decide``: a Deployment of another intent is deleted, and the next pass makes a new one."""
+    decision = original(child, *args, **options)
+    if decision.step is not Step.CONFIGURE or child.kind != DEPLOYMENT:
+        return decision
+    return replace(decision, step=Step.REPLACE)
 
 
 def count_a_failed_write_as_done(
-    original: Callable[..., Change], kind: Kind, name: str, error: ApiError | Unreachable
+    original: Callable[..., Change], kind: Kind, key: Key, error: ApiError | Unreachable
 ) -> Change:
     """``_trouble``: a write that was not answered counts as done."""
-    change = original(kind, name, error)
-    return Change(kind, name, Action.UNCHANGED) if change.action is Action.FAILED else change
+    change = original(kind, key, error)
+    return Change(kind, key, Action.UNCHANGED) if change.action is Action.FAILED else change
 
 
 def repair_at_once(original: Callable[..., float], repairs: Repairs, now: float) -> float:
@@ -195,10 +206,12 @@ def ignore_retry_after(original: Callable[..., Outcome], *args: Any, **options: 
     return replace(original(*args, **options), retry_after=0.0)
 
 
-async def leak_a_task(original: Callable[..., Awaitable[None]], runtime: Runtime, key: Key) -> None:
-    """``_pass``: a task is started that nobody waits for."""
+async def leak_a_task(
+    original: Callable[..., Awaitable[Outcome]], reconciler: Reconciler, *args: Any, **options: Any
+) -> Outcome:
+    """``reconcile``: a task is started that nobody waits for."""
     asyncio.get_running_loop().create_task(asyncio.sleep(3600))
-    await original(runtime, key)
+    return await original(reconciler, *args, **options)
 
 
 # Watches and requests.
@@ -230,20 +243,18 @@ def watch_for_a_day(
     return original(transport, call, seconds=86400.0, quiet=86400.0)
 
 
-async def resume_after_410(
-    original: Callable[..., Awaitable[None]],
-    reflector: Reflector,
-    error: ApiError | Unreachable,
-) -> None:
-    """``_failed``: a 410 does not make the reflector list again."""
-    listed = reflector._listed
-    await original(reflector, error)
-    if isinstance(error, ApiError) and error.code == 410:
-        reflector._listed = listed
+def resume_after_410(
+    original: Callable[..., tuple[Progress, Wait]], progress: Progress, event: Event
+) -> tuple[Progress, Wait]:
+    """``next_phase``: a 410 does not make the reflector list again."""
+    following, wait = original(progress, event)
+    if isinstance(event, Ended) and event.code == 410:
+        following = replace(following, phase=progress.phase)
+    return following, wait
 
 
 def raise_at_an_error_frame(original: Callable[..., object], line: bytes) -> object:
-    """``_event``: an error in the stream is an exception that nobody handles."""
+    """``event_of``: an error in the stream is an exception that nobody handles."""
     try:
         return original(line)
     except ApiError as error:

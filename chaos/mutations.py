@@ -68,14 +68,14 @@ MUTATIONS: tuple[Mutation, ...] = (
     Mutation(
         "ignore-the-operator-class",
         "handlers of another install are taken care of too",
-        (Replacement("reconciler.runtime:Runtime._selected", bugs.select_every_class),),
+        (Replacement("reconciler.workers:Workers._is_selected", bugs.select_every_class),),
         _plan("class", patience=20.0),
         ("foreign",),
     ),
     Mutation(
         "apply-without-uid",
         "an apply that comes too late makes a deleted object anew",
-        (Replacement("reconciler.apply:_with_uid", bugs.apply_without_uid),),
+        (Replacement("reconciler.client.client:Client.apply", bugs.apply_without_uid),),
         _plan(
             "late apply",
             "edited-and-deleted",
@@ -87,7 +87,7 @@ MUTATIONS: tuple[Mutation, ...] = (
     Mutation(
         "delete-without-uid",
         "a delete that comes too late takes an object of the same name",
-        (Replacement("reconciler.client.client:_encode", bugs.delete_without_preconditions),),
+        (Replacement("reconciler.client.wire:encode", bugs.delete_without_preconditions),),
         _plan(
             "late delete",
             "autoscaler-taken-over",
@@ -141,7 +141,7 @@ MUTATIONS: tuple[Mutation, ...] = (
     Mutation(
         "no-hand-over-of-replicas",
         "replicas are dropped, not handed over, when an autoscaler comes",
-        (Replacement("reconciler.apply:KubernetesTarget._hand_over", bugs.skip_the_hand_over),),
+        (Replacement("reconciler.child_write:ChildWrite._hand_over", bugs.skip_the_hand_over),),
         _plan("no hand-over", patience=20.0),
         ("end-state",),
     ),
@@ -160,7 +160,7 @@ MUTATIONS: tuple[Mutation, ...] = (
     Mutation(
         "resume-where-it-was-refused",
         "after a 410 the watch is tried again from the same version, for ever",
-        (Replacement("reconciler.reflector:Reflector._failed", bugs.resume_after_410),),
+        (Replacement("reconciler.phases:next_phase", bugs.resume_after_410),),
         _plan(
             "resume",
             disturbances=_at("scale", "compact", 0.0),
@@ -172,7 +172,7 @@ MUTATIONS: tuple[Mutation, ...] = (
     Mutation(
         "end-on-an-error-frame",
         "an error in the stream ends the process",
-        (Replacement("reconciler.client.client:_event", bugs.raise_at_an_error_frame),),
+        (Replacement("reconciler.client.wire:event_of", bugs.raise_at_an_error_frame),),
         _plan(
             "error frame",
             at="scale",
@@ -184,11 +184,7 @@ MUTATIONS: tuple[Mutation, ...] = (
     Mutation(
         "write-what-is-there",
         "every pass applies every child, whether it differs or not",
-        (
-            Replacement(
-                "reconciler.apply:KubernetesTarget._reconcile", bugs.apply_without_a_difference
-            ),
-        ),
+        (Replacement("reconciler.converge:decide", bugs.apply_without_a_difference),),
         _plan("no compare", patience=20.0),
         ("quiescence", "end-state", "bounded-writes"),
     ),
@@ -202,14 +198,14 @@ MUTATIONS: tuple[Mutation, ...] = (
     Mutation(
         "observe-what-is-not-there",
         "the status claims a generation that it did not see",
-        (Replacement("gati.handler.status:status", bugs.observe_the_next_generation),),
+        (Replacement("gati.handler.status.conditions:status", bugs.observe_the_next_generation),),
         _plan("generation", patience=20.0),
         ("status-rules",),
     ),
     Mutation(
         "forget-what-was-wiped",
         "what somebody wipes from a status that is no longer new stays wiped",
-        (Replacement("gati.handler.status:status", bugs.show_only_what_was_stored),),
+        (Replacement("gati.handler.status.conditions:status", bugs.show_only_what_was_stored),),
         _plan("wiped", patience=20.0),
         ("end-state",),
     ),
@@ -260,14 +256,14 @@ MUTATIONS: tuple[Mutation, ...] = (
     Mutation(
         "no-owner-reference",
         "children outlive their handler",
-        (Replacement("gati.handler.manifests:complete", bugs.omit_owner_references),),
+        (Replacement("contract.ownership:stamp", bugs.omit_owner_references),),
         _plan("orphans", patience=20.0),
         ("end-state",),
     ),
     Mutation(
         "leak-a-task-for-each-pass",
         "every pass leaves a task behind",
-        (Replacement("reconciler.runtime:Runtime._pass", bugs.leak_a_task),),
+        (Replacement("reconciler.loop:Reconciler.reconcile", bugs.leak_a_task),),
         _plan("leak"),
         ("resources",),
     ),
@@ -281,14 +277,14 @@ MUTATIONS: tuple[Mutation, ...] = (
     Mutation(
         "write-while-suspended",
         "a suspended handler is written like any other",
-        (Replacement("gati.handler.controller:HandlerController._parse", bugs.ignore_suspend),),
+        (Replacement("gati.handler.controller:HandlerController.read", bugs.ignore_suspend),),
         _plan("suspend", patience=20.0),
         ("end-state",),
     ),
     Mutation(
         "replace-in-place-of-change",
         "a Deployment that differs is deleted and made anew",
-        (Replacement("reconciler.apply:KubernetesTarget._write", bugs.recreate_a_deployment),),
+        (Replacement("reconciler.converge:decide", bugs.recreate_a_deployment),),
         _plan("replace", patience=20.0),
         ("object-counts",),
     ),

@@ -15,13 +15,13 @@ ROOT = Path(__file__).parents[1]
 
 
 def label_as_before(original: Callable[..., Object], *args: Any, **options: Any) -> Object:
-    """``complete``: each child has one label more, and its pods do not."""
+    """``with_metadata``: each child has one label more, and its pods do not."""
     body = original(*args, **options)
     body["metadata"]["labels"] |= {"gati.dev/previous-release": "true"}
     return body
 
 
-PREVIOUS = (Replacement("gati.handler.manifests:complete", label_as_before),)
+PREVIOUS = (Replacement("gati.handler.build.metadata:with_metadata", label_as_before),)
 """What stands for the release before this one: it labels all children with one label more.
 
 The label is on the objects and not on the pods, so neither way of the upgrade may restart any.
