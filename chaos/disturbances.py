@@ -10,17 +10,44 @@ import os
 import signal
 import time
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 from chaos.plan import Disturbance
 from chaos.proxy.rules import Rule
+from chaos.replica import Replica
+from devcluster import Cluster, SecondApiServer
 from harness.objects import CHILDREN
 
-if TYPE_CHECKING:
-    from chaos.runner import Run
-    from devcluster import SecondApiServer
 
-Action = Callable[["Run", Disturbance], None]
+class Run(Protocol):
+    """What a disturbance asks of the run that it happens in."""
+
+    cluster: Cluster
+    replicas: list[Replica]
+
+    def leader(self) -> Replica:
+        """The replica that holds the Lease, or the only one; waits for it."""
+
+    def kill(self, replica: Replica, back_after: float = 0.0) -> None:
+        """End a replica with SIGKILL; it is started again after ``back_after`` seconds."""
+
+    def terminate(self, replica: Replica, back_after: float = 0.0) -> None:
+        """End a replica with SIGTERM; it is started again after ``back_after`` seconds."""
+
+    def expect_end(self, replica: Replica) -> None:
+        """The process of this replica may end by itself from now on, and that is right."""
+
+    def lease_path(self) -> str:
+        """The path of the Lease of this run's operators."""
+
+    def new_token(self) -> str:
+        """Another token of the operator's account."""
+
+    def second_apiserver(self) -> SecondApiServer:
+        """The second API server of this control plane. Raises LookupError where there is none."""
+
+
+Action = Callable[[Run, Disturbance], None]
 
 DONE_SECONDS = 2.0
 """In which the operator carries out a change of its user."""
@@ -224,7 +251,7 @@ def _hang(run: Run, rule: Rule, disturbance: Disturbance) -> None:
 
 def delete_lease(run: Run, disturbance: Disturbance) -> None:
     """Somebody deletes the Lease."""
-    run.objects.cluster.api.json("DELETE", run.lease_path())
+    run.cluster.api.json("DELETE", run.lease_path())
 
 
 def usurp_lease(run: Run, disturbance: Disturbance) -> None:
@@ -232,7 +259,7 @@ def usurp_lease(run: Run, disturbance: Disturbance) -> None:
     run.expect_end(run.leader())
     patch = {"spec": {"holderIdentity": "somebody", "leaseTransitions": 99}}
     content = "application/merge-patch+json"
-    run.objects.cluster.api.json("PATCH", run.lease_path(), patch, content)
+    run.cluster.api.json("PATCH", run.lease_path(), patch, content)
 
 
 def block_loop(run: Run, disturbance: Disturbance) -> None:

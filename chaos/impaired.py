@@ -1,23 +1,22 @@
-"""The operator's command in a process whose main thread, or whose clock, can be disturbed.
+"""The operator's command in a process that can be disturbed, or has functions replaced.
 
 SIGUSR1 blocks the main thread, and with it the event loop, for IMPAIRED_SECONDS; SIGUSR2 lets
-the wall clock jump by as many. Nothing of the operator is changed: the first is what a long
-computation does, the second is the clock that the lease and the status are written with.
+the wall clock jump by as many. Nothing of the operator is changed by that: the first is what a
+long computation does, the second is the clock that the lease and the status are written with.
+IMPAIRED_REPLACEMENTS names functions to replace, see ``chaos.replacement``.
 """
 
 from __future__ import annotations
 
 import os
 import signal
+import sys
 import time
 from datetime import datetime, timedelta, tzinfo
 from typing import Any
 
 import commands.gati
-import reconciler.loop
-import reconciler.process.events
-import reconciler.process.lease
-import reconciler.runtime
+from chaos.replacement import VARIABLE, decode, install
 
 _jump = timedelta()
 
@@ -39,15 +38,17 @@ def _leap(*_: object) -> None:
     _jump += timedelta(seconds=float(os.environ["IMPAIRED_SECONDS"]))
 
 
+def _put_the_clock_in() -> None:
+    """Every module of the runtime that reads the wall clock reads one that can jump."""
+    for name, module in list(sys.modules.items()):
+        if name.startswith("reconciler.") and vars(module).get("datetime") is datetime:
+            module.datetime = _Clock  # type: ignore[attr-defined]
+
+
 def main() -> None:
     """Run the operator's command with the two signals handled."""
-    for module in (
-        reconciler.process.events,
-        reconciler.process.lease,
-        reconciler.loop,
-        reconciler.runtime,
-    ):
-        module.datetime = _Clock  # type: ignore[attr-defined]
+    install(decode(os.environ.get(VARIABLE, "")))
+    _put_the_clock_in()
     signal.signal(signal.SIGUSR1, _block)
     signal.signal(signal.SIGUSR2, _leap)
     commands.gati.main()

@@ -1,9 +1,9 @@
 """Runs many plans at once, each in a process of its own, and never more than were asked for.
 
 Plans that leave the control plane alone share one, each in its own namespace; those that break
-it come one after another on another one. A plan that fails is run again: what fails once is
-reported, with what came of the second try, and what did not strike is tried again because the
-write that it waits for may have come in another step.
+it come one after another on another one. A plan whose fault did not strike is run again, because
+the write that it waits for may have come in another step; whatever else is found is reported at
+once, a disturbance that could not be carried out too.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ import devcluster
 from chaos.evidence import Evidence, Finding, Reference
 from chaos.oracles import judge
 from chaos.plan import Plan, save
+from chaos.replacement import Replacement
 from chaos.runner import Run
 
 ROOT = Path(__file__).parents[1]
@@ -37,7 +38,7 @@ class Job:
     cluster: str
     folder: Path
     reference: Reference
-    source: Path | None = None
+    replaces: tuple[Replacement, ...] = ()
     keep: bool = False
 
 
@@ -59,7 +60,7 @@ class Result:
 
 
 def run(job: Job) -> Result:
-    """Run one plan and judge it; again while its fault does not strike."""
+    """Run one plan and judge it; again while nothing is wrong but that its fault did not strike."""
     began = time.monotonic()
     findings: list[Finding] = []
     evidence = Evidence(job.plan)
@@ -92,7 +93,7 @@ def run(job: Job) -> Result:
 
 def _once(job: Job, folder: Path) -> tuple[Evidence, list[Finding]]:
     cluster = devcluster.find(job.cluster)
-    made = Run(cluster, job.plan, folder, reference=job.reference, source=job.source)
+    made = Run(cluster, job.plan, folder, reference=job.reference, replaces=job.replaces)
     try:
         evidence = made.execute()
     except Exception as error:  # noqa: BLE001 - the rig's own failure is a finding of this plan

@@ -10,7 +10,6 @@ from dataclasses import dataclass, replace
 
 import msgspec
 
-from chaos import sources
 from chaos.evidence import Finding
 from chaos.mutations import Mutation
 from chaos.plan import Plan
@@ -75,5 +74,4 @@ def _disturbs(plan: Plan) -> bool:
 
 
 def _job(suite: Suite, mutation: Mutation) -> Job:
-    source = sources.edited(mutation.edits, suite.folder / "sources" / mutation.name)
-    return replace(suite.job(mutation.plan, source), keep=True)
+    return replace(suite.job(mutation.plan, mutation.replaces), keep=True)

@@ -9,24 +9,24 @@ from __future__ import annotations
 
 import contextlib
 import math
-import os
 import secrets
 import threading
 import time
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
 
 import psutil
 import yaml
 
-from chaos import disturbances, sources
+from chaos import disturbances, releases
 from chaos.evidence import MANAGER, Evidence, Exit, Quiet, Reference, Sample, StepEnd
 from chaos.plan import Disturbance, Plan
 from chaos.proxy.server import FaultProxy
 from chaos.proxy.trace import Entry
 from chaos.recorder import Recorder
+from chaos.replacement import Replacement
+from chaos.replica import Replica
 from chaos.scenario import Scenario, Stage, Step
 from chaos.scenarios import SCENARIOS
 from chaos.snapshot import Snapshot, difference, snapshot
@@ -51,29 +51,11 @@ USER_PATIENCE = 90.0
 KILLED = -9
 
 
-@dataclass
-class Replica:
-    """One operator with its proxy.
-
-    ``expected``: its process may end now. ``recorded``: its end is written down.
-    ``down_until``: it is not started again before that time (monotonic seconds).
-    """
-
-    name: str
-    proxy: FaultProxy
-    operator: OperatorProcess
-    token: Path
-    expected: bool = False
-    recorded: bool = False
-    down_until: float = 0.0
-    lock: threading.Lock = field(default_factory=threading.Lock)
-
-
 class Run:
     """One plan on one control plane. ``reference`` None: this run is to become one.
 
-    ``source`` is a copy of the operator's source to run in place of the installed command;
-    ``folder`` is where logs and traces go.
+    ``replaces`` are functions to replace in the operator's process; ``folder`` is where logs and
+    traces go.
     """
 
     def __init__(
@@ -83,7 +65,7 @@ class Run:
         folder: Path,
         *,
         reference: Reference | None = None,
-        source: Path | None = None,
+        replaces: Sequence[Replacement] = (),
         account: tuple[str, str] = ACCOUNT,
     ) -> None:
         self.cluster = cluster
@@ -98,7 +80,7 @@ class Run:
         self.replicas: list[Replica] = []
         self.stage = Stage(self.objects, self.recorder, release=self._release)
         self._account = account
-        self._source = source
+        self._replaces = tuple(replaces)
         self._impaired = any(each.action in disturbances.IMPAIRING for each in plan.disturbances)
         self._timing = plan.timing or TIMING
         self._over = threading.Event()
@@ -134,8 +116,8 @@ class Run:
         if self.plan.replicas > 1:
             # Leases of parallel runs must not meet, so each is in its run's own namespace.
             self._allow("coordination.k8s.io", "leases", "get", "create", "update")
-        if self._source is not None:
-            # What an edited operator does wrong is to be seen, not prevented by its rights.
+        if self._replaces:
+            # What a mutated operator does wrong is to be seen, not prevented by its rights.
             self._allow("apps", "deployments", "delete")
         self.evidence.foreign_before = self._canaries()
         self.recorder.start()
@@ -323,10 +305,7 @@ class Run:
         (self.folder / name).mkdir(parents=True, exist_ok=True)
         proxy.start()
         stack.callback(proxy.close)
-        source = self._source
-        if self._impaired and source is None:
-            source = sources.SOURCE
-        argv, environment = sources.program(source)
+        argv, environment = releases.program(self._replaces, impaired=self._impaired)
         seconds = max((each.seconds for each in self.plan.disturbances), default=0.0)
         operator = OperatorProcess(
             self.cluster,
@@ -444,18 +423,13 @@ class Run:
 
     def _release(self, name: str) -> None:
         """Run another release of the operator from now on; restart it where it runs."""
-        copies = {"current": self._source, "previous": self._previous()}
-        argv, environment = sources.program(copies[name])
+        replaces = {"current": self._replaces, "previous": releases.PREVIOUS}[name]
+        argv, environment = releases.program(replaces, impaired=self._impaired)
         for replica in self.replicas:
             replica.operator.program = argv
-            # The command as it is installed, or as whoever started the rig has it.
-            path = os.environ.get("PYTHONPATH", "")
-            replica.operator.environment |= environment or {"PYTHONPATH": path}
+            replica.operator.environment |= environment
             if replica.operator.running:
                 self.terminate(replica)
-
-    def _previous(self) -> Path:
-        return sources.edited(sources.PREVIOUS, self.folder / "previous")
 
     # What the run stands on, and what it brings back.
 

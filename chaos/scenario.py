@@ -21,8 +21,8 @@ class Stage:
     """Where a scenario acts: the objects of one namespace, and what is seen of them.
 
     ``memory`` is for what one half of a step must tell the other. ``release`` chooses the
-    operator's release (see ``chaos.releases``); it restarts the operator. ``again``: the step's
-    change is tried once more, and may have been carried out the first time.
+    operator's release, "current" or "previous" (see ``chaos.releases``); it restarts the operator.
+    ``again``: the step's change is tried once more, and may have been carried out the first time.
     """
 
     objects: Objects

@@ -7,36 +7,39 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 from operator import itemgetter
 from typing import Any
+
+import msgspec
 
 from contract.model import Object
 
 Snapshot = dict[str, Any]
 """``resource/name`` -> what is compared of the object."""
 
-MASKS: dict[str, str] = {
-    "metadata.uid, resourceVersion, creationTimestamp": "given by the server, new in each run",
-    "metadata.namespace": "each run has its own",
-    "metadata.managedFields[].time": "a clock",
-    "managers other than the operator's": "they write when they like, in any order",
-    "ownerReferences[].uid": "the owner's uid is new in each run",
-    "uids in metadata.managedFields[].fieldsV1": "an owner reference's key is its uid",
-    "values of the annotations gati.dev/intent and gati.dev/owner-uid": "made of the owner's uid",
-    "spec.clusterIP(s), spec.ports[].nodePort": "allocated by the server",
-    "status of children": "written by others; what of it counts is in the handler's status",
-    "conditions[].lastTransitionTime": "a clock",
-    "order of conditions": "they are a map by their type",
-    "metadata.generation of children": "counts what other controllers wrote too",
-    "deployment.kubernetes.io/revision": "counts ReplicaSets, and a drift may or may not make one",
-    "kube-root-ca.crt": "put into every namespace by kube-controller-manager",
-}
-
-_SERVER_GIVEN = ("uid", "resourceVersion", "creationTimestamp", "namespace", "managedFields")
-_MADE_OF_UIDS = ("gati.dev/intent", "gati.dev/owner-uid")
 _UID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 _REVISION = "deployment.kubernetes.io/revision"
+
+
+@dataclass(frozen=True)
+class View:
+    """What a mask knows beside the object: the operator's field manager, and whose status counts.
+
+    ``parent``: the object is of the resource whose status the operator writes.
+    """
+
+    manager: str
+    parent: bool
+
+
+@dataclass(frozen=True)
+class Mask:
+    """What is not compared: why, and how it is taken out of an object, which may be changed."""
+
+    reason: str
+    hide: Callable[[Object, View], object]
 
 
 def snapshot(
@@ -46,79 +49,140 @@ def snapshot(
 
     ``manager`` is the operator's field manager; ``own`` the resource whose status it writes.
     """
-    return {
-        f"{resource}/{obj['metadata']['name']}": masked(obj, manager, status=resource == own)
+    compared = (
+        (f"{resource}/{obj['metadata']['name']}", masked(obj, manager, status=resource == own))
         for resource, obj in objects
-        if obj["metadata"]["name"] != "kube-root-ca.crt"
-    }
+    )
+    return {name: obj for name, obj in compared if obj}
 
 
 def masked(obj: Object, manager: str, *, status: bool) -> Object:
-    """One object without what differs from run to run."""
-    metadata = {key: value for key, value in obj["metadata"].items() if key not in _SERVER_GIVEN}
-    metadata["managers"] = _managers(obj["metadata"].get("managedFields") or (), manager)
-    if not status:
-        metadata.pop("generation", None)
-    annotations = {
-        key: "masked" if key in _MADE_OF_UIDS else value
-        for key, value in (metadata.pop("annotations", None) or {}).items()
-        if key != _REVISION
-    }
-    if annotations:
-        metadata["annotations"] = annotations
-    if "ownerReferences" in metadata:
-        metadata["ownerReferences"] = [
-            {key: value for key, value in owner.items() if key != "uid"}
-            for owner in metadata["ownerReferences"]
-        ]
-    result = {key: value for key, value in obj.items() if key not in ("metadata", "status", "spec")}
-    result["metadata"] = metadata
-    if "spec" in obj:
-        result["spec"] = (
-            _without_allocations(obj["spec"]) if obj["kind"] == "Service" else obj["spec"]
-        )
-    if status:
-        result["status"] = _without_times(obj.get("status") or {})
-    return result
+    """A copy of one object without what differs from run to run; empty where nothing is left.
+
+    ``status``: the operator writes the status of this object, so it is compared.
+    """
+    view = View(manager, parent=status)
+    copy: Object = msgspec.json.decode(msgspec.json.encode(obj))
+    for mask in MASKS.values():
+        if copy:
+            mask.hide(copy, view)
+    return copy
 
 
-def _managers(entries: Iterable[Mapping[str, Any]], manager: str) -> list[str]:
-    """Which fields the operator owns, and how."""
-    return sorted(
-        " ".join(
-            (
-                entry["manager"],
-                entry["operation"],
-                entry.get("subresource", ""),
-                _UID.sub("uid", json.dumps(entry.get("fieldsV1"), sort_keys=True)),
-            )
-        )
-        for entry in entries
-        if entry["manager"].startswith(manager)
-    )
+def _without(*names: str) -> Callable[[Object, View], None]:
+    def hide(obj: Object, view: View) -> None:
+        for name in names:
+            obj["metadata"].pop(name, None)
+
+    return hide
 
 
-def _without_allocations(spec: Object) -> Object:
-    kept = {key: value for key, value in spec.items() if not key.startswith("clusterIP")}
-    if "ports" in kept:
-        kept["ports"] = [
-            {key: value for key, value in port.items() if key != "nodePort"}
-            for port in kept["ports"]
-        ]
-    return kept
+def _times_of_writes(obj: Object, view: View) -> None:
+    for entry in obj["metadata"].get("managedFields") or ():
+        entry.pop("time", None)
 
 
-def _without_times(status: Object) -> Object:
-    result = dict(status)
-    if "conditions" in result:
-        result["conditions"] = sorted(
-            (
-                {key: value for key, value in each.items() if key != "lastTransitionTime"}
-                for each in result["conditions"]
-            ),
-            key=itemgetter("type"),
-        )
-    return result
+def _other_managers(obj: Object, view: View) -> None:
+    entries = obj["metadata"].get("managedFields") or ()
+    own = [each for each in entries if each.get("manager", "").startswith(view.manager)]
+    names = ("manager", "operation", "subresource")
+    own.sort(key=lambda each: [each.get(name, "") for name in names])
+    obj["metadata"]["managedFields"] = own
+
+
+def _uids_of_owners(obj: Object, view: View) -> None:
+    for owner in obj["metadata"].get("ownerReferences") or ():
+        owner.pop("uid", None)
+
+
+def _uids_in_field_names(obj: Object, view: View) -> None:
+    for entry in obj["metadata"].get("managedFields") or ():
+        entry["fieldsV1"] = json.loads(_UID.sub("uid", json.dumps(entry.get("fieldsV1"))))
+
+
+def _values_made_of_uids(obj: Object, view: View) -> None:
+    annotations = obj["metadata"].get("annotations") or {}
+    for name in {"gati.dev/intent", "gati.dev/owner-uid"} & set(annotations):
+        annotations[name] = "masked"
+
+
+def _allocations(obj: Object, view: View) -> None:
+    if obj.get("kind") != "Service":
+        return
+    for name in ("clusterIP", "clusterIPs"):
+        obj["spec"].pop(name, None)
+    for port in obj["spec"].get("ports") or ():
+        port.pop("nodePort", None)
+
+
+def _status_of_a_child(obj: Object, view: View) -> None:
+    if not view.parent:
+        obj.pop("status", None)
+
+
+def _conditions(obj: Object) -> list[Object]:
+    return (obj.get("status") or {}).get("conditions") or []
+
+
+def _times_of_conditions(obj: Object, view: View) -> None:
+    for condition in _conditions(obj):
+        condition.pop("lastTransitionTime", None)
+
+
+def _order_of_conditions(obj: Object, view: View) -> None:
+    _conditions(obj).sort(key=itemgetter("type"))
+
+
+def _generation_of_a_child(obj: Object, view: View) -> None:
+    if not view.parent:
+        obj["metadata"].pop("generation", None)
+
+
+def _revision(obj: Object, view: View) -> None:
+    annotations = obj["metadata"].get("annotations") or {}
+    if annotations.pop(_REVISION, None) and not annotations:
+        del obj["metadata"]["annotations"]
+
+
+def _root_certificate(obj: Object, view: View) -> None:
+    if obj["metadata"]["name"] == "kube-root-ca.crt":
+        obj.clear()
+
+
+MASKS: dict[str, Mask] = {
+    "metadata.uid, resourceVersion, creationTimestamp": Mask(
+        "given by the server, new in each run",
+        _without("uid", "resourceVersion", "creationTimestamp"),
+    ),
+    "metadata.namespace": Mask("each run has its own", _without("namespace")),
+    "metadata.managedFields[].time": Mask("a clock", _times_of_writes),
+    "managers other than the operator's": Mask(
+        "they write when they like, in any order", _other_managers
+    ),
+    "ownerReferences[].uid": Mask("the owner's uid is new in each run", _uids_of_owners),
+    "uids in metadata.managedFields[].fieldsV1": Mask(
+        "an owner reference's key is its uid", _uids_in_field_names
+    ),
+    "values of the annotations gati.dev/intent and gati.dev/owner-uid": Mask(
+        "made of the owner's uid", _values_made_of_uids
+    ),
+    "spec.clusterIP(s), spec.ports[].nodePort": Mask("allocated by the server", _allocations),
+    "status of children": Mask(
+        "written by others; what of it counts is in the handler's status", _status_of_a_child
+    ),
+    "conditions[].lastTransitionTime": Mask("a clock", _times_of_conditions),
+    "order of conditions": Mask("they are a map by their type", _order_of_conditions),
+    "metadata.generation of children": Mask(
+        "counts what other controllers wrote too", _generation_of_a_child
+    ),
+    "deployment.kubernetes.io/revision": Mask(
+        "counts ReplicaSets, and a drift may or may not make one", _revision
+    ),
+    "kube-root-ca.crt": Mask(
+        "put into every namespace by kube-controller-manager", _root_certificate
+    ),
+}
+"""What is not compared, by its name in docs/chaos.md."""
 
 
 def difference(expected: Snapshot, found: Snapshot) -> list[str]:

@@ -20,6 +20,7 @@ from chaos.crash_points import crash_plans
 from chaos.evidence import Reference
 from chaos.plan import Plan, Webhook
 from chaos.pool import Job, Pool, Result
+from chaos.replacement import Replacement
 from chaos.scenarios import CRASHED
 from devcluster import Cluster
 from harness.operator_process import install
@@ -130,12 +131,12 @@ class Suite:
         alone = [job for job in jobs if job.plan.exclusive]
         return pool.run([job for job in jobs if not job.plan.exclusive], alone)
 
-    def job(self, plan: Plan, source: Path | None = None) -> Job:
+    def job(self, plan: Plan, replaces: tuple[Replacement, ...] = ()) -> Job:
         """A plan with all that it needs; its control plane and reference are made where missing."""
         return Job(
             plan=plan,
             cluster=self.cluster(exclusive=plan.exclusive).name,
             folder=self.folder / "runs",
             reference=self.reference(plan.scenario, plan.webhook),
-            source=source,
+            replaces=replaces,
         )
