@@ -137,8 +137,8 @@ def undeclared(value: Any, schema: dict[str, Any], path: str = "") -> str:
             continue
         inner = properties.get(name, more)
         if isinstance(inner, dict):
-            if told := undeclared(child, inner, f"{path}.{name}"):
-                return told
+            if reason := undeclared(child, inner, f"{path}.{name}"):
+                return reason
         elif not free:
             return f"{path}.{name}: field not declared in schema"
     return ""

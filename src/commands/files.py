@@ -1,6 +1,6 @@
 """The files of ``gati-operator plan``: read, matched with controllers, judged as by the API server.
 
-A field that the CRD does not know is pruned by the API server without a word; here it is told.
+A field that the CRD does not know is pruned by the API server in silence; here it is reported.
 """
 
 from __future__ import annotations

@@ -34,7 +34,7 @@ class Api:
     ) -> bytes:
         """The body of the answer to one request.
 
-        Raises ApiError for an error that the server tells, OSError when it cannot be reached.
+        Raises ApiError for an answer that is an error, OSError where there is no answer.
         """
         data = None if body is None else json.dumps(body).encode()
         headers = {"Authorization": f"Bearer {self.token}", "Content-Type": content_type}

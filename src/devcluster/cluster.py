@@ -1,7 +1,7 @@
-"""A control plane as a thing to hold: start or find it, use it, break it, stop it.
+"""One control plane: start or find it, use it, break it, stop it.
 
 A cluster is *owned* when it belongs to a process (a test run, a demo): it ends with its owner,
-however that one ends. Otherwise it runs until it is told to stop.
+however that one ends. Otherwise it runs until `devcluster down`.
 """
 
 from __future__ import annotations

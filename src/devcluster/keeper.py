@@ -1,8 +1,7 @@
 """Ends a cluster when the process that owns it is gone, however that one died.
 
-`python -m devcluster.keeper FOLDER OWNER`: a process of its own that watches a process id. Nobody
-has to tell it anything, and killing it only means that the cluster must be ended by hand
-(`devcluster down`).
+`python -m devcluster.keeper FOLDER OWNER`: a process of its own that watches a process id. It
+needs no request; where it is killed, `devcluster down` ends the cluster by hand.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What kwok, which plays the kubelet of the fake nodes, is told: its configuration and stages.
+"""The configuration and stages of kwok, which plays the kubelet of the fake nodes.
 
 A stage says: an object that looks like this becomes that. The stages here are our own. A pod
 becomes Ready at once, a Job's pod completes, a deleted pod goes at once; the label
@@ -154,14 +154,14 @@ def chaos_stages() -> list[Document]:
         ],
         delay=(5_000, 30_000),
     )
-    mend = stage(
-        "pod-chaos-mend",
+    recover = stage(
+        "pod-chaos-recover",
         "Pod",
         [NOT_DELETED, matches(BROKEN_KEY, "Exists"), matches(READY_KEY, "In", "False")],
         [annotation_step(BROKEN_ANNOTATION, "null")],
         delay=(3_000, 10_000),
     )
-    return [crash, mend]
+    return [crash, recover]
 
 
 def annotation_step(key: str, value: str) -> Document:

@@ -336,7 +336,7 @@ def test_chosen_pods_are_left_alone_by_the_ordinary_stages() -> None:
 def test_chaos_only_adds_stages() -> None:
     fast, chaos = documents(), documents("chaos")
     assert fast.items() <= chaos.items()
-    assert set(chaos) - set(fast) == {"pod-chaos-crash", "pod-chaos-mend"}
+    assert set(chaos) - set(fast) == {"pod-chaos-crash", "pod-chaos-recover"}
 
 
 # --- metrics

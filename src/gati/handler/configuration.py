@@ -104,7 +104,7 @@ _IDENTITY = (
 
 
 def _named_by_pod(pod: Object) -> set[str]:
-    """Every ConfigMap that a live pod template names, in whosever container."""
+    """Every ConfigMap that a live pod template names, in any container."""
     found = set(_named_by_volumes(pod.get("volumes") or ()))
     for container in (*pod["containers"], *(pod.get("initContainers") or ())):
         sources = container.get("env") or (), container.get("envFrom") or ()

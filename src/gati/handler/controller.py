@@ -88,8 +88,8 @@ WATCHES: tuple[Watch, ...] = (
         index=_workload_of_pod,
     ),
 )
-"""Autoscalers and ConfigMaps are watched whosever they are: a user's autoscaler may target our
-Deployment, a user's ConfigMap may configure our pods."""
+"""Autoscalers and ConfigMaps of everybody are watched: a user's autoscaler may target the handler's
+Deployment, a user's ConfigMap may configure the handler's pods."""
 
 
 @dataclass(frozen=True)

@@ -21,7 +21,7 @@ from gati.types.handler import GatiHandlerSpec
 from gati.types.probes import Probe
 
 DRAIN_SECONDS = 5
-"""How long a pod that is going away still answers, so that every proxy has heard of it."""
+"""Seconds for which a terminating pod still answers: until every proxy has dropped its endpoint."""
 
 
 def pod_template(handler: Handler, config_digest: str) -> Object:

@@ -58,8 +58,8 @@ def scaling_conditions(scaling: Scaling) -> tuple[Condition, ...]:
     """Who sets the number of replicas, where the handler itself does not."""
     if not scaling.autoscaler:
         return ()
-    whose = "your" if scaling.foreign else "this handler's"
-    message = f"replicas follow {whose} HorizontalPodAutoscaler {scaling.autoscaler}"
+    owner = "your" if scaling.foreign else "this handler's"
+    message = f"replicas follow {owner} HorizontalPodAutoscaler {scaling.autoscaler}"
     reason = Reason.USERS_AUTOSCALER if scaling.foreign else Reason.OWN_AUTOSCALER
     return (Condition("Autoscaled", "True", reason, message),)
 

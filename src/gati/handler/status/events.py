@@ -15,7 +15,7 @@ from gati.reasons import FAILURES, Reason
 
 
 def notes(parent: Object, new_status: Object) -> tuple[Note, ...]:
-    """The Events that tell how ``new_status`` differs from the stored one."""
+    """One Event for each difference of ``new_status`` from the stored one that a user acts on."""
     return tuple(_notes(parent, {"status": new_status}))
 
 

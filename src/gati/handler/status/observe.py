@@ -15,7 +15,7 @@ from objects.pods import Problem, stable
 class Observed:
     """What a Deployment shows: counts of pods, and what its conditions say.
 
-    ``current`` tells that the counts belong to the present spec; ``template`` is a digest of the
+    ``current`` says that the counts belong to the present spec; ``template`` is a digest of the
     pods' template. ``paused`` names a Deployment that somebody paused.
     """
 
