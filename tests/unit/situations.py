@@ -125,6 +125,8 @@ def situations(draw: st.DrawFn, subject: Subject) -> Situation:
     watched = [watch.kind for watch in controller.watches]
     for of in draw(st.lists(st.sampled_from(watched), min_size=1, max_size=3)) if watched else ():
         add(of, draw(others(of, old or new)))
+    for of, obj in draw(st.sampled_from([(), subject.beside])):
+        add(of, obj)
     parent = draw(marked(parent, kind.group))
     optional = sorted({each.kind for each in controller.watches if each.optional}, key=str)
     found = Situation(

@@ -21,7 +21,7 @@ from hypothesis import strategies as st
 from contract.model import Kind, Object
 from contract.plan import Controller
 from contract.record import finalizer, record_annotation
-from crds.documents import Group, Resource
+from crds.documents import Group, crd_documents
 from crds.schema import structural_schema
 from unit.schema_values import few, mostly, overlaid, values
 
@@ -31,15 +31,19 @@ ROOT = Path(__file__).parents[2]
 
 @dataclass(frozen=True)
 class Subject:
-    """The controllers of one kind under test, its resource, and the group that serves it.
+    """The controllers of one kind under test, and what the API server is given to know of it.
 
-    ``controllers`` is one for each way to set up the operator; they watch the same.
+    ``controllers`` is one for each way to set up the operator; they watch the same. ``schema`` has
+    the schemas of spec and status, ``versions`` are those that serve the kind, and ``crds`` the
+    definitions of its group. ``beside`` are objects that users make for a parent.
     """
 
     controllers: tuple[Controller, ...]
-    resource: Resource
-    group: Group
+    schema: Mapping[str, Any]
+    versions: tuple[str, ...]
+    crds: tuple[Object, ...]
     examples: tuple[Object, ...]
+    beside: tuple[tuple[Kind, Object], ...] = ()
 
     def __str__(self) -> str:
         return str(self.kind)
@@ -48,12 +52,6 @@ class Subject:
     def kind(self) -> Kind:
         """The kind of the parents."""
         return self.controllers[0].kind
-
-    @cached_property
-    def schema(self) -> Mapping[str, Any]:
-        """The schemas of spec and status."""
-        properties: Mapping[str, Any] = structural_schema(self.resource.type)["properties"]
-        return properties
 
     @cached_property
     def specs(self) -> st.SearchStrategy[Object]:
@@ -86,12 +84,13 @@ def subjects() -> list[Subject]:
     for domain in domains():
         operator = import_module(f"{domain}.operator")
         group: Group = import_module(f"{domain}.resources").API
-        resources = {each.kind: each for each in group.resources}
+        schemas = {each.kind: structural_schema(each.type) for each in group.resources}
+        crds = tuple(crd_documents(group))
         ways = [operator.controllers(each) for each in _settings(operator.Settings)]
         for controllers in zip(*ways, strict=True):
             kind = controllers[0].kind
-            examples = tuple(_examples(domain, kind))
-            found.append(Subject(controllers, resources[kind], group, examples))
+            schema, examples = schemas[kind]["properties"], tuple(_examples(domain, kind))
+            found.append(Subject(controllers, schema, group.versions, crds, examples))
     return found
 
 
@@ -123,7 +122,7 @@ def parents(draw: st.DrawFn, subject: Subject, *, status: bool = True) -> Object
     }
     if kind.namespaced:
         metadata["namespace"] = NAMESPACE
-    served = draw(st.sampled_from(subject.group.versions))
+    served = draw(st.sampled_from(subject.versions))
     parent = {
         "apiVersion": f"{kind.group}/{served}",
         "kind": kind.kind,

@@ -14,10 +14,10 @@ from contract.metadata import owner_reference
 from contract.model import Kind, Object
 from contract.plan import Plan
 from contract.record import record_annotation
-from world.kinds import CONFIG_MAP, JOB, LEASE, NAMESPACE, body
+from world.kinds import CONFIG_MAP, JOB, LEASE, NAMESPACE, SECRET, body
 from world.toys import Toys
 from world.toyvalues import BOARD, GROUP, LAMP, SYSTEM, TOY, VOLUME, Spec
-from world.toyworld import FULL, PLACE, ToyWorld, deletes, toy
+from world.toyworld import FULL, PLACE, ToyWorld, deletes, seed, toy
 
 pytestmark = pytest.mark.looptime
 
@@ -231,7 +231,7 @@ async def test_a_toy_waits_for_its_child_that_a_finalizer_keeps() -> None:
 
 async def test_a_shared_board_loses_one_entry_with_each_toy() -> None:
     async with ToyWorld() as world:
-        world.seed("u", "b")
+        world.create(SECRET, seed("u", "b"))
         for name in ("t", "u"):
             world.create(TOY, toy(name))
         await world.settle()

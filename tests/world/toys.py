@@ -169,10 +169,7 @@ class _Toy:
         return self.seen.facts.get(ask, Fact())
 
     def _next_record(self) -> Record:
-        record = self.record
-        if not has_finalizer(self.parent, GROUP):
-            return record
-        record = self._numbered(replace(record, allotting=True))
+        record = self._numbered(replace(self.record, allotting=True))
         record = self._resized(record)
         lost = [host for host in self._hosts() if lease_of(host) in self.seen.foreign]
         lost += [host for host in record.lost if host in self._hosts() and host not in lost]
@@ -337,7 +334,7 @@ class _Toy:
         return self.plan(children, ready, record=self.record.value(), finalizer=held)
 
     def _left(self) -> Iterator[Child]:
-        held = [key for key in self.seen.children if key.kind == LEASE]
+        held = sorted(key.name for key in self.seen.children if key.kind == LEASE)
         places = [key for key in self.seen.children if key.kind == NAMESPACE]
         rest = [
             key for key in self.seen.children if key.kind not in (LEASE, NAMESPACE, ROLE_BINDING)
@@ -351,7 +348,7 @@ class _Toy:
         if places and (on_board or rest):
             yield Child(NAMESPACE, body(NAMESPACE, self.place))
         if held and (places or rest or on_board or self._is_numbered()):
-            yield self._claim(self.seen.children[held[0]]["metadata"]["name"].removeprefix("host-"))
+            yield self._claim(held[0].removeprefix("host-"))
 
     def _is_numbered(self) -> bool:
         return self.record.allotting and self._fact(release(self.uid)).at is None

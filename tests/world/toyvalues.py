@@ -28,6 +28,7 @@ SYSTEM = "toys-system"
 STEP = timedelta(seconds=6)
 """How long the next size is shown before the parts get it."""
 
+SIZES = ("small", "big", "restless")
 WEATHER_SECONDS = 600.0
 MANAGED = {f"{GROUP}/managed": "true"}
 GADGETS = Watch(GADGET, child=True, optional=True, labels=f"{GROUP}/managed=true")
@@ -80,7 +81,9 @@ class Record:
 
     def value(self) -> dict[str, Any]:
         """As it is stored: what is not the default."""
-        return {name: value for name, value in asdict(self).items() if value not in (None, "", 0)}
+        return {
+            name: value for name, value in {**asdict(self), "lost": [*self.lost]}.items() if value
+        }
 
 
 def read_record(parent: Object) -> Record:
@@ -99,7 +102,8 @@ def read_record(parent: Object) -> Record:
     known = all(
         type(each) is type(getattr(Record(number=0), name)) for name, each in asdict(plain).items()
     )
-    return record if known else anew
+    sizes = {record.size, record.next} <= {"", *SIZES}
+    return record if known and sizes else anew
 
 
 def user_of(namespace: str) -> str:

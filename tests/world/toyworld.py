@@ -13,29 +13,42 @@ from memoryserver import Write
 from world.kinds import CONFIG_MAP, SECRET, body
 from world.sources import ScriptedSource
 from world.toys import Toys
-from world.toyvalues import BOARD, GADGET, GROUP, LAMP, STORAGE_CLASS, SYSTEM, TOY
+from world.toyvalues import BOARD, GADGET, GROUP, LAMP, SIZES, STORAGE_CLASS, SYSTEM, TOY
 from world.world import World
 
-_TEXT, _NUMBER, _YES = {"type": "string"}, {"type": "integer"}, {"type": "boolean"}
+_TEXT, _YES = {"type": "string", "maxLength": 1024}, {"type": "boolean"}
+_NUMBER = {"type": "integer", "minimum": 0, "maximum": 1000}
+_CONDITION = {
+    "type": "object",
+    "required": ["type", "status", "reason", "message", "lastTransitionTime"],
+    "properties": {
+        **dict.fromkeys(("type", "reason", "message"), _TEXT),
+        "status": {"type": "string", "enum": ["True", "False", "Unknown"]},
+        "lastTransitionTime": {"type": "string", "format": "date-time", "maxLength": 40},
+        "observedGeneration": _NUMBER,
+    },
+}
+_STATUS = {
+    "type": "object",
+    "properties": {
+        "observedGeneration": _NUMBER,
+        "number": _NUMBER,
+        "host": _TEXT,
+        "conditions": {
+            "type": "array",
+            "maxItems": 8,
+            "x-kubernetes-list-type": "map",
+            "x-kubernetes-list-map-keys": ["type"],
+            "items": _CONDITION,
+        },
+    },
+}
 
 
 def _crd(kind: Kind, **spec: Object) -> Object:
-    named = {
-        "conditions": {
-            "type": "array",
-            "x-kubernetes-list-type": "map",
-            "x-kubernetes-list-map-keys": ["type"],
-            "items": {"type": "object", "x-kubernetes-preserve-unknown-fields": True},
-        }
-    }
-    status = {
-        "type": "object",
-        "x-kubernetes-preserve-unknown-fields": True,
-        "properties": named,
-    }
     schema = {
         "type": "object",
-        "properties": {"spec": {"type": "object", "properties": spec}, "status": status},
+        "properties": {"spec": {"type": "object", "properties": spec}, "status": _STATUS},
     }
     version = {
         "name": kind.version,
@@ -55,8 +68,8 @@ def _crd(kind: Kind, **spec: Object) -> Object:
 
 TOY_CRD = _crd(
     TOY,
-    size=_TEXT,
-    parts=_NUMBER,
+    size={"type": "string", "enum": [*SIZES]},
+    parts={"type": "integer", "minimum": -1, "maximum": 10},
     city=_TEXT,
     host=_TEXT,
     job=_TEXT,
@@ -83,6 +96,17 @@ CRDS = (TOY_CRD, LAMP_CRD, GADGET_CRD, BOARD_CRD)
 def toy(name: str = "t", **spec: Any) -> Object:
     """A Toy of two parts, with what of its spec a test cares for."""
     return body(TOY, name, spec)
+
+
+def board(name: str) -> Object:
+    """A board with an entry of somebody else's."""
+    return body(BOARD, name, {"rules": [{"name": "theirs", "text": "x"}]})
+
+
+def seed(toy: str, board: str) -> Object:
+    """A user's Secret that gives a toy its board."""
+    metadata = {"labels": {f"{GROUP}/toy": toy}, "annotations": {f"{GROUP}/board": board}}
+    return body(SECRET, f"seed-{toy}", metadata=metadata)
 
 
 class Registrar:
@@ -123,8 +147,8 @@ class ToyWorld(World):
         settings = {"crds": CRDS, "namespaces": ("default", SYSTEM), "sources": sources}
         super().__init__([Toys()], **{**settings, **options})
         self.create(STORAGE_CLASS, body(STORAGE_CLASS, "fast", provisioner="example.test/disks"))
-        self.create(BOARD, body(BOARD, "b", {"rules": [{"name": "theirs", "text": "x"}]}))
-        self.seed("t", "b")
+        self.create(BOARD, board("b"))
+        self.create(SECRET, seed("t", "b"))
 
     def _numbered(self, about: Any) -> Any:
         """The registrar, which is asked for a number only where the record allows it."""
@@ -137,14 +161,6 @@ class ToyWorld(World):
             assert "number" not in record, "asked again after it was recorded"
             assert parent["metadata"]["finalizers"] == [f"{GROUP}/finalizer"]
         return self.registrar.answer(about)
-
-    def seed(self, toy: str, board: str) -> None:
-        """A user's Secret that gives a toy its board."""
-        metadata = {
-            "labels": {f"{GROUP}/toy": toy},
-            "annotations": {f"{GROUP}/board": board},
-        }
-        self.create(SECRET, body(SECRET, f"seed-{toy}", metadata=metadata))
 
     def ready(self, name: str = "t") -> Object:
         """The Ready condition of a toy."""
