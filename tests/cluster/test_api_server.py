@@ -318,7 +318,11 @@ async def test_a_kind_that_comes_goes_and_comes_again(client, namespace):
             "versions": [version],
         },
     }
-    thing = {"apiVersion": f"{group}/v1", "kind": "Thing", "metadata": {"namespace": namespace}}
+    thing: dict[str, Any] = {
+        "apiVersion": f"{group}/v1",
+        "kind": "Thing",
+        "metadata": {"namespace": namespace},
+    }
 
     async def create(name: str) -> None:
         """The definition is served a moment after it was accepted."""

@@ -10,17 +10,20 @@ from reconciler.client.api import Unreachable
 from reconciler.client.client import Client
 from reconciler.client.kubeconfig import load
 from reconciler.process.events import EVENT, Recorder
+from unit.partial_api import PartialApi
 
 CONFIG_MAP = Kind("", "v1", "ConfigMap", "configmaps")
 
 
-class LosesFirstAnswer:
+class LosesFirstAnswer(PartialApi):
     """An Api whose first create is committed, and looks as if it had not been."""
 
     def __init__(self, api):
         self._api = api
         self.lost = False
-        self.patch = api.patch
+
+    async def patch(self, *arguments, **options):
+        return await self._api.patch(*arguments, **options)
 
     async def create(self, kind, body):
         made = await self._api.create(kind, body)
@@ -37,7 +40,7 @@ async def client(cluster):
 
 
 async def test_an_event_with_a_lost_answer_is_described_once(cluster, client, namespace):
-    dropped = []
+    dropped: list[str] = []
     recorder = Recorder(LosesFirstAnswer(client), "test-operator", "pod_1", dropped=dropped.append)
     writer = asyncio.create_task(recorder.run())
     body = {

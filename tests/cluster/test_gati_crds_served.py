@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -367,13 +368,17 @@ def ruled(served: Cluster) -> Cluster:
     file = str(ROOT / "deploy/gati/rbac.yaml")
     served.kubectl("apply", "--server-side", "--force-conflicts", "-f", file)
     for role, verb in (("view", "list"), ("edit", "create"), ("admin", "deletecollection")):
-        wait_until(lambda role=role, verb=verb: verb in rights_on_handlers(served, role))
+        wait_until(partial(has_right, served, role, verb))
     return served
 
 
 def rights_on_handlers(cluster: Cluster, role: str) -> set[str]:
     rules = json.loads(cluster.kubectl("get", "clusterrole", role, "-o", "json"))["rules"]
     return {verb for rule in rules if "gatihandlers" in rule["resources"] for verb in rule["verbs"]}
+
+
+def has_right(cluster: Cluster, role: str, verb: str) -> bool:
+    return verb in rights_on_handlers(cluster, role)
 
 
 def wait_until(true: Callable[[], bool], seconds: float = 10.0) -> None:
@@ -424,7 +429,7 @@ def test_the_roles_of_the_cluster_reach_the_kinds(ruled, namespace, role, allowe
         return json.loads(answer)["status"]["allowed"]
 
     for verb, resource in allowed:
-        wait_until(lambda verb=verb, resource=resource: can(verb, resource))
+        wait_until(partial(can, verb, resource))
     for verb, resource in refused:
         assert not can(verb, resource)
 

@@ -4,6 +4,8 @@ nothing is made anew that can be changed.
 
 from __future__ import annotations
 
+from functools import partial
+
 import pytest
 
 from harness.objects import Objects, condition, eventually, is_ready
@@ -170,9 +172,12 @@ def test_two_handlers_of_one_version_share_no_pod(
         [(label, value)] = workload["spec"]["selector"]["matchLabels"].items()
         return {pod["metadata"]["name"] for pod in objects.list("pods", f"{label}={value}")}
 
+    def agree(name: str) -> bool:
+        return addresses(name) == pods(name)
+
     for name in names:
         assert len(pods(name)) == 2
-        eventually(lambda name=name: addresses(name) == pods(name))
+        eventually(partial(agree, name))
     assert pods(names[0]).isdisjoint(pods(names[1]))
 
 

@@ -18,12 +18,13 @@ from reconciler.client.client import Client
 from reconciler.client.kubeconfig import load
 from reconciler.process.lease import Elector, Timing, boot_clock
 from reconciler.process.lease_record import LEASE
+from unit.partial_api import PartialApi
 
 SHORT = Timing(lease=3, renew=2, retry=0.3)
 PATIENCE = 60
 
 
-class Cut:
+class Cut(PartialApi):
     """An Api that hangs while it is cut, and delivers late what was sent meanwhile."""
 
     def __init__(self, api):
@@ -48,14 +49,14 @@ class Cut:
     async def create(self, kind, body):
         return await self._send(self._api.create, kind, body)
 
-    async def replace(self, kind, body):
+    async def replace(self, kind, body, *, subresource=""):
         return await self._send(self._api.replace, kind, body)
 
 
 class Candidate:
     def __init__(self, client, namespace, name, timing=SHORT):
         self.link = Cut(client)
-        self.started = []
+        self.started: list[float] = []
         self.elector = Elector(
             namespace,
             "operator",
@@ -152,7 +153,7 @@ async def test_an_old_leader_that_heals_after_a_takeover_leaves_the_lease_alone(
     if stopped:
         a.elector.stop()
     assert await a.task, "lost"
-    versions = set()
+    versions: set[str] = set()
     async with asyncio.timeout(PATIENCE):
         while len(versions) < 10:  # ten renewals of the second later
             lease = await client.get(LEASE, namespace, "operator")

@@ -7,6 +7,7 @@ from contract.demands import Demand, Need, Seen
 from contract.model import Key, Object
 from contract.ownership import Owner, stamp
 from contract.plan import Child, Controller, Plan
+from gati.handler import pod_problems
 from gati.handler.controller import HandlerController
 from gati.kinds import GATI_HANDLER
 from objects.kinds import (
@@ -84,7 +85,7 @@ def live_deployment(
 ) -> Object:
     """The Deployment that the plan of the parent makes, with a status."""
     plan = planned(HandlerController(default_image=IMAGE), parent, seen or Seen("shop"), NOW)
-    body = next(child.body for child in plan.children or () if child.kind == DEPLOYMENT)
+    body = next(one.body for one in children(plan) if one.kind == DEPLOYMENT)
     metadata = body["metadata"] | {"uid": "d", "generation": 2, "resourceVersion": "7"}
     total = replicas if total is None else total
     status = {
@@ -138,6 +139,13 @@ def pod(status: Object, name: str = "handler-users-7d9f8-x2k4p", **metadata: Any
     return {"apiVersion": "v1", "kind": "Pod", "metadata": base | metadata, "status": status}
 
 
+def problem(status: Object, **metadata: Any) -> Object:
+    """What is kept of a pod with that status, which must be a problem."""
+    kept = pod_problems.keep(pod(status, **metadata))
+    assert kept is not None
+    return kept
+
+
 def waiting(reason: str, message: str = "", **container: Any) -> Object:
     """The status of a pod whose container waits for that reason."""
     state = {"waiting": {"reason": reason, "message": message}}
@@ -150,14 +158,20 @@ def plan(parent: Object, seen: Seen | None = None, **settings: Any) -> Plan:
     return planned(HandlerController(**settings), parent, seen or Seen("shop"), NOW)
 
 
+def children(of: Plan) -> tuple[Child, ...]:
+    """The wanted children; fails for a plan that leaves the children as they are."""
+    assert of.children is not None
+    return of.children
+
+
 def child(of: Plan, kind: str) -> Object:
     """The wanted child of that kind; KeyError where there is none."""
-    return {one.kind.kind: one.body for one in of.children or ()}[kind]
+    return {one.kind.kind: one.body for one in children(of)}[kind]
 
 
 def kinds(of: Plan) -> list[str]:
     """The kinds of the wanted children, in order."""
-    return [one.kind.kind for one in of.children or ()]
+    return [one.kind.kind for one in children(of)]
 
 
 def conditions_of(of: Plan) -> dict[str, tuple[str, str]]:

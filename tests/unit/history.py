@@ -7,13 +7,14 @@ import contextlib
 from collections.abc import AsyncIterator, Callable
 
 from contract.model import Kind, Object
-from reconciler.client.api import Api, ApiError, Listing, WatchEvent
+from reconciler.client.api import ApiError, Listing, WatchEvent
 from reconciler.reflector import INITIAL_EVENTS_END
+from unit.partial_api import PartialApi
 
 POD = Kind("", "v1", "Pod", "pods")
 
 
-class History(Api):
+class History(PartialApi):
     """A server's side of one kind: what is there, what happened, and how it fails.
 
     ``failures`` are raised by the next calls, one each; ``watch_list`` and ``bookmarks`` (s)

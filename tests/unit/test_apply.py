@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 import pytest
 
 from contract.metadata import owner_reference
-from contract.model import Kind
+from contract.model import Kind, Object
 from contract.ownership import Owner, stamp
 from contract.plan import Child
 from memoryserver import MemoryApi
@@ -56,7 +56,7 @@ def config(parent, name="config", *, wave=0, **data):
 
 
 def workload(parent, *, replicas=None, yields=(), image="app:1"):
-    body = {
+    body: Object = {
         "apiVersion": "apps/v1",
         "kind": "Deployment",
         "metadata": {

@@ -328,7 +328,7 @@ def test_memory_is_judged_by_the_slope_of_each_round() -> None:
     ]
     base, price, *_ = memory.judge(samples)
     assert (base.spread.median, base.met) == (51.0, True)
-    assert (price.spread.low, price.spread.high) == (pytest.approx(10), pytest.approx(10))
+    assert [price.spread.low, price.spread.high] == pytest.approx([10, 10])
 
 
 def test_the_poisoned_handler_is_judged_pair_by_pair() -> None:

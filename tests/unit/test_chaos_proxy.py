@@ -843,22 +843,22 @@ async def test_errors_of_the_callback_are_raised_at_the_end(stub, authority, tmp
     authority.cert_pem.write_to_path(tmp_path / "upstream.pem")
 
     def fail() -> None:
-        proxy.remove(0)
-        proxy.add(before("respond", code=403))
+        made.remove(0)
+        made.add(before("respond", code=403))
         raise LookupError("no such process")
 
     kill = before("kill", count=0)
-    proxy = FaultProxy(stub.url, tmp_path / "upstream.pem", tmp_path, rules=[kill], on_kill=fail)
+    made = FaultProxy(stub.url, tmp_path / "upstream.pem", tmp_path, rules=[kill], on_kill=fail)
     with pytest.raises(RuntimeError, match="not started"):
-        _ = proxy.url
-    proxy.start()
-    async with raw(proxy) as peer:
+        _ = made.url
+    made.start()
+    async with raw(made) as peer:
         peer.send()
         assert await peer.rest() == (b"", "reset")
-    async with session(proxy) as client:
+    async with session(made) as client:
         assert (await create(client))[0] == 403
     with pytest.raises(ExceptionGroup) as caught:
-        proxy.close()
+        made.close()
     assert caught.group_contains(LookupError)
 
 

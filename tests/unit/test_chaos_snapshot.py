@@ -23,7 +23,7 @@ def field(manager: str, fields: Object, time: str = "t1") -> Object:
 
 def service() -> Object:
     owner = {"kind": "GatiHandler", "name": "web", "uid": UID}
-    owned = {"f:metadata": {"f:ownerReferences": {f'k:{{"uid":"{UID}"}}': {}}}}
+    owned: Object = {"f:metadata": {"f:ownerReferences": {f'k:{{"uid":"{UID}"}}': {}}}}
     return {
         "apiVersion": "v1",
         "kind": "Service",
@@ -67,8 +67,9 @@ def handler() -> Object:
     }
 
 
-def _server_given(obj: Object) -> None:
-    obj["metadata"] |= {"uid": OTHER, "resourceVersion": "2", "creationTimestamp": "t2"}
+def _as_if_made_later(*objects: Object) -> None:
+    for obj in objects:
+        obj["metadata"] |= {"uid": OTHER, "resourceVersion": "2", "creationTimestamp": "t2"}
 
 
 def _conditions(obj: Object) -> list[Object]:
@@ -84,9 +85,7 @@ def _root_certificate(objects: list[tuple[str, Object]]) -> None:
 # Of each mask: what it hides, as a change that makes no difference.
 
 HIDDEN: dict[str, Callable[[Object, Object], object]] = {
-    "metadata.uid, resourceVersion, creationTimestamp": lambda s, h: [
-        _server_given(each) for each in (s, h)
-    ],
+    "metadata.uid, resourceVersion, creationTimestamp": _as_if_made_later,
     "metadata.namespace": lambda s, _h: s["metadata"].update(namespace="chaos-2"),
     "metadata.managedFields[].time": lambda s, _h: s["metadata"]["managedFields"][0].update(
         time="t2"

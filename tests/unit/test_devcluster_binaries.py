@@ -15,7 +15,7 @@ import pytest
 from filelock import FileLock
 from rich.console import Console
 
-from devcluster import binaries, pins, progress, toolchain
+from devcluster import binaries, pins, toolchain
 from devcluster.errors import DevclusterError
 from devcluster.pins import GO_MODULE, TARGETS, Target
 from devcluster.progress import Progress
@@ -229,7 +229,7 @@ def test_plain_logs_get_a_heartbeat(monkeypatch: pytest.MonkeyPatch) -> None:
         step.tick()
         assert "..." not in text.getvalue()
         now = time.monotonic()
-        monkeypatch.setattr(progress.time, "monotonic", lambda: now + 16)
+        monkeypatch.setattr(time, "monotonic", lambda: now + 16)
         step.tick()
         step.tick()
     assert text.getvalue().count("long work ... 16s") == 1

@@ -16,6 +16,7 @@ import psutil
 import pytest
 import yaml
 from cryptography import x509
+from filelock import FileLock
 
 from devcluster import (
     certificates,
@@ -27,6 +28,7 @@ from devcluster import (
     processes,
     prune,
 )
+from devcluster.binaries import binaries_folder, binaries_root
 from devcluster.errors import DevclusterError
 from devcluster.kubelet_status import BEHAVIOURS
 from devcluster.kwok import BEHAVIOUR_LABEL, configuration, configuration_text
@@ -275,8 +277,8 @@ def test_prune_keeps_what_is_in_use(
     sleeper: Any, place: Layout, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("DEVCLUSTER_CACHE", str(tmp_path / "cache"))
-    sets = {name: prune.binaries_root() / name for name in ("old", "used", "building")}
-    for folder in [*sets.values(), prune.binaries_folder()]:
+    sets = {name: binaries_root() / name for name in ("old", "used", "building")}
+    for folder in [*sets.values(), binaries_folder()]:
         folder.mkdir(parents=True)
     (tmp_path / "cache" / "toolchain").mkdir()
     programs = {name: str(sets["used"] / name) for name in components.COMPONENTS}
@@ -284,12 +286,12 @@ def test_prune_keeps_what_is_in_use(
     (tmp_path / "clusters" / "stopped").mkdir()
     sleeper(**marks(place.folder))
 
-    with prune.FileLock(sets["building"].with_suffix(".lock")):
+    with FileLock(sets["building"].with_suffix(".lock")):
         found = set(prune.candidates(everything=False))
         everything = set(prune.candidates(everything=True))
     stopped = tmp_path / "clusters" / "stopped"
     assert found == {stopped, sets["old"]}
-    assert everything - found == {prune.binaries_folder(), tmp_path / "cache" / "toolchain"}
+    assert everything - found == {binaries_folder(), tmp_path / "cache" / "toolchain"}
 
 
 # --- kwok's configuration

@@ -14,6 +14,7 @@ from contract.plan import Note
 from reconciler.client.api import ApiError, NotLeader, Unreachable
 from reconciler.process import events
 from reconciler.process.events import Recorder
+from unit.partial_api import PartialApi
 
 pytestmark = pytest.mark.looptime
 
@@ -26,7 +27,7 @@ def widget(name="w", **metadata):
     return {"metadata": {**meta, **metadata}}
 
 
-class Server:
+class Server(PartialApi):
     """An Api for Events."""
 
     def __init__(self):
@@ -74,7 +75,7 @@ class Server:
 class Bench:
     def __init__(self, server=None, start=datetime(2030, 1, 1, tzinfo=UTC)):
         self.server = server or Server()
-        self.dropped = Counter()
+        self.dropped: Counter[str] = Counter()
         self.busy = False
         loop = asyncio.get_running_loop()
         self.recorder = Recorder(

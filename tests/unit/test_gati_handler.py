@@ -1,6 +1,7 @@
 """The plan of a GatiHandler: who owns what, what the status says, which Events go with it."""
 
 from datetime import timedelta
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -8,7 +9,9 @@ from hypothesis import strategies as st
 
 from contract.demands import Need, Refusal, Seen
 from contract.metadata import digest, owner_reference
-from gati.handler import configuration, pod_problems
+from contract.model import Object
+from contract.plan import Note
+from gati.handler import configuration
 from gati.handler.controller import WATCHES, HandlerController
 from gati.reasons import FAILURES
 from objects.kinds import CONFIG_MAP, HORIZONTAL_POD_AUTOSCALER, POD
@@ -17,6 +20,7 @@ from unit.gati_objects import (
     NOW,
     autoscaler,
     child,
+    children,
     condition,
     conditions_of,
     handler,
@@ -27,13 +31,13 @@ from unit.gati_objects import (
     needed,
     plan,
     planned,
-    pod,
+    problem,
     seeing,
     stamped,
     waiting,
 )
 
-AUTOSCALED = {"autoscaling": {"enabled": True, "minReplicas": 2, "maxReplicas": 6}}
+AUTOSCALED: Object = {"autoscaling": {"enabled": True, "minReplicas": 2, "maxReplicas": 6}}
 DEPLOYMENT_KEY = key("Deployment", "handler-users")
 
 
@@ -42,7 +46,7 @@ def watch(kind):
 
 
 def deployment_child(of):
-    return next(one for one in of.children if one.kind.kind == "Deployment")
+    return next(one for one in children(of) if one.kind.kind == "Deployment")
 
 
 def ready_status(parent, **spec):
@@ -71,14 +75,13 @@ def test_configuration_and_autoscaling_add_their_objects():
 
 
 def test_pods_come_after_their_configuration_and_an_autoscaler_after_its_target():
-    waves = {
-        one.kind.kind: one.wave for one in plan(handler(config={"A": "1"}, **AUTOSCALED)).children
-    }
+    made = plan(handler(config={"A": "1"}, **AUTOSCALED))
+    waves = {one.kind.kind: one.wave for one in children(made)}
     assert waves["ConfigMap"] < waves["Deployment"] < waves["HorizontalPodAutoscaler"]
 
 
 def test_a_service_name_that_is_taken_does_not_hold_up_the_deployment():
-    waves = {one.kind.kind: one.wave for one in plan(handler()).children}
+    waves = {one.kind.kind: one.wave for one in children(plan(handler()))}
     assert waves["Service"] >= waves["Deployment"]
 
 
@@ -437,7 +440,7 @@ PHASES = [
 
 @pytest.mark.parametrize(("shown", "trouble", "phase"), PHASES)
 def test_the_phase_says_in_one_word_what_the_conditions_say(shown, trouble, phase):
-    pods = [pod_problems.keep(pod(waiting(trouble)))] if trouble else []
+    pods = [problem(waiting(trouble))] if trouble else []
     wanted = plan(handler(), seeing(live_deployment(handler(), **shown), *pods))
     assert wanted.status["phase"] == phase
 
@@ -451,8 +454,8 @@ def test_a_rollout_is_on_its_way_and_not_stalled():
 
 
 def test_pods_that_cannot_start_are_the_reason_and_stand_in_the_message():
-    problem = pod_problems.keep(pod(waiting("ErrImagePull")))
-    wanted = plan(handler(), seeing(live_deployment(handler(), available=0), problem))
+    stuck = problem(waiting("ErrImagePull"))
+    wanted = plan(handler(), seeing(live_deployment(handler(), available=0), stuck))
     assert conditions_of(wanted)["Ready"] == ("False", "ImagePullBackOff")
     assert message(wanted) == f"0 of 3 replicas ready: the image {IMAGE} cannot be pulled"
 
@@ -491,9 +494,9 @@ SITUATIONS = st.builds(
 
 
 def situation(shown, troubles, spec, answers):
-    pods = [pod_problems.keep(pod(waiting(trouble))) for trouble in troubles]
+    pods = [problem(waiting(trouble)) for trouble in troubles]
     deployment = None if shown is None else live_deployment(handler(), **shown)
-    return handler(**spec), seeing(deployment, *[one for one in pods if one], **answers)
+    return handler(**spec), seeing(deployment, *pods, **answers)
 
 
 def timeless(status):
@@ -548,13 +551,14 @@ def test_two_plans_over_the_same_objects_are_the_same(drawn):
 
 def test_from_nothing_to_ready_there_is_one_event():
     parent = handler()
-    notes = []
-    for shown in (
+    notes: list[Note] = []
+    shapes: tuple[dict[str, Any], ...] = (
         {"total": 0, "available": 0, "current": False},
         {"available": 0},
         {"available": 2},
         {},
-    ):
+    )
+    for shown in shapes:
         made = plan(parent, seeing(live_deployment(handler(), **shown)))
         notes += made.notes
         parent = parent | {"status": made.status}
@@ -563,9 +567,7 @@ def test_from_nothing_to_ready_there_is_one_event():
 
 def test_a_new_reason_for_not_being_ready_is_a_warning_once():
     parent = ready_status(None)
-    seen = seeing(
-        live_deployment(handler(), available=0), pod_problems.keep(pod(waiting("ErrImagePull")))
-    )
+    seen = seeing(live_deployment(handler(), available=0), problem(waiting("ErrImagePull")))
     made = plan(parent, seen)
     assert [(note.type, note.reason) for note in made.notes] == [("Warning", "ImagePullBackOff")]
     assert plan(parent | {"status": made.status}, seen).notes == ()
@@ -603,7 +605,7 @@ def test_every_failure_has_its_line_in_the_reference(reason, reference):
 @pytest.mark.parametrize("name", ["users", "n" * 100])
 def test_a_handler_is_woken_by_the_problems_of_its_pods(name):
     metadata = child(plan(handler(name)), "Deployment")["spec"]["template"]["metadata"]
-    kept = pod_problems.keep(pod(waiting("ErrImagePull"), **metadata))
+    kept = problem(waiting("ErrImagePull"), **metadata)
     need = Need(POD, "shop", index=watch(POD).index(kept))
     assert need in needed(HandlerController(), handler(name))
 

@@ -8,7 +8,7 @@ from gati.handler import pod_problems
 from gati.handler.status.judge import judge
 from gati.handler.status.observe import observe
 from objects.pods import Problem, diagnose
-from unit.gati_objects import IMAGE, condition, handler, live_deployment, pod, waiting
+from unit.gati_objects import IMAGE, condition, handler, live_deployment, pod, problem, waiting
 
 QUOTA = "exceeded quota: q, requested: pods=1, used: pods=1, limited: pods=1"
 LATE = condition("Progressing", "False", "ProgressDeadlineExceeded")
@@ -261,7 +261,7 @@ def test_a_kept_pod_holds_its_problem_and_little_else():
 
 def test_of_several_problems_the_gravest_is_told_whatever_the_order():
     pods = [
-        pod_problems.keep(pod(status))
+        problem(status)
         for status in ({"conditions": [UNSCHEDULABLE]}, waiting("ErrImagePull"), restarted(4))
     ]
     told = pod_problems.worst(pods)

@@ -10,6 +10,7 @@ import copy
 import itertools
 from collections import deque
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
 from structlog.testing import capture_logs
@@ -17,6 +18,7 @@ from structlog.testing import capture_logs
 from reconciler.client.api import ApiError, NotLeader, Unreachable
 from reconciler.process.leader import LeaderThread
 from reconciler.process.lease import Elector, Timing, new_identity
+from unit.partial_api import PartialApi
 
 OFFSETS = (0, 0.5, 2, 4, 6, 8, 9.9, 10.1, 12, 14, 15.1, 16, 17, 18, 20)
 
@@ -25,7 +27,7 @@ class Server:
     """One Lease, its versions, and who wrote what."""
 
     def __init__(self):
-        self.lease = None
+        self.lease: Any = None
         self.versions = itertools.count(1)
         self.writes = []  # (client, spec)
 
@@ -43,7 +45,7 @@ class Server:
         return self.lease["spec"]
 
 
-class Link:
+class Link(PartialApi):
     """One candidate's way to the server: an Api for Leases."""
 
     def __init__(self, server, name):
@@ -51,7 +53,9 @@ class Link:
         self.name = name
         self.open = asyncio.Event()
         self.open.set()
-        self.answers = deque()  # scripted: raise this instead of, or after, the next request
+        self.answers: deque[tuple[str, Exception]] = (
+            deque()
+        )  # scripted: raise this instead of, or after, the next request
         self.late = set()
         self.sent = 0
         self.slow = 0.0  # seconds that each answer is on its way
@@ -107,8 +111,8 @@ class Link:
 class Candidate:
     def __init__(self, server, name, **options):
         self.link = Link(server, name)
-        self.started = []
-        self.lost = []
+        self.started: list[float] = []
+        self.lost: list[str] = []
         self.skew = 0.0
         loop = asyncio.get_running_loop()
         self.elector = Elector(
@@ -524,8 +528,8 @@ async def until(condition):
 
 class Threaded:
     def __init__(self, server, name):
-        self.started = []
-        self.lost = []
+        self.started: list[asyncio.AbstractEventLoop] = []
+        self.lost: list[str] = []
 
         @contextlib.asynccontextmanager
         async def connect():
@@ -578,7 +582,7 @@ async def test_a_thread_that_fails_has_lost_the_lease():
     def broken():
         raise OSError("no certificate")
 
-    lost = []
+    lost: list[str] = []
     thread = LeaderThread("ns", "lease", broken, timing=SHORT, on_lost=lost.append)
     thread.start()
     await until(lambda: lost)

@@ -159,6 +159,7 @@ async def test_server_name_verification_and_client_certificate(server, connect, 
     peers = []
 
     async def answer(request: web.Request) -> web.StreamResponse:
+        assert request.transport is not None
         peers.append(request.transport.get_extra_info("peercert"))
         return await server.empty(request)
 

@@ -24,7 +24,7 @@ async def apply(self: Client, kind: Kind, body: Object, **options: Any) -> Objec
     return answer
 
 
-Client.apply = apply  # type: ignore[assignment,method-assign]
+Client.apply = apply  # type: ignore[method-assign]  # this is what breaks it
 
 if __name__ == "__main__":
     cli.main()
