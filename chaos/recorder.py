@@ -172,6 +172,11 @@ class Recorder:
                 self._now[resource][name] = obj
 
 
+def holder_of(lease: Object) -> str:
+    """The identity that holds a Lease; empty where nobody does."""
+    return (lease.get("spec") or {}).get("holderIdentity") or ""
+
+
 def counts(frames: list[Frame], resources: tuple[str, ...]) -> Counter[tuple[str, str, str]]:
     """How often each object came and went: (resource, name, ADDED or DELETED) -> times."""
     return Counter(

@@ -24,14 +24,13 @@ from chaos.evidence import MANAGER, Evidence, Exit, Quiet, Reference, Sample, St
 from chaos.plan import Disturbance, Plan
 from chaos.proxy.server import FaultProxy
 from chaos.proxy.trace import Entry
-from chaos.recorder import Recorder
+from chaos.recorder import Recorder, holder_of
 from chaos.replacement import Replacement
 from chaos.replica import Replica
 from chaos.scenario import Scenario, Stage, Step
 from chaos.scenarios import SCENARIOS
-from chaos.snapshot import Snapshot, difference, snapshot
+from chaos.snapshot import Snapshot, difference, identity, snapshot
 from chaos.webhook import MutatingWebhook
-from contract.metadata import digest
 from contract.model import Object
 from devcluster import Cluster, SecondApiServer
 from devcluster.api import ApiError
@@ -396,7 +395,7 @@ class Run:
             if self.plan.replicas == 1 and self.replicas[0].operator.running:
                 return self.replicas[0]
             for lease in self.recorder.all("leases"):
-                holder = (lease["spec"].get("holderIdentity") or "").split("_")[0]
+                holder = holder_of(lease).split("_")[0]
                 for replica in self.replicas:
                     if replica.name == holder and replica.operator.running:
                         return replica
@@ -456,7 +455,7 @@ class Run:
         for resource, body in canaries():
             obj = self.objects.get(resource, body["metadata"]["name"])
             key = f"{resource}/{body['metadata']['name']}"
-            found[key] = "gone" if obj is None else _identity(obj)
+            found[key] = "gone" if obj is None else identity(obj)
         return found
 
     def _hits(self) -> list[int]:
@@ -514,22 +513,6 @@ def _let_it_see(server: SecondApiServer) -> None:
 def _impairment(number: int, seconds: float) -> str:
     """How long the loop blocks; of a clock that jumps, also the direction."""
     return str(seconds if number == 0 or seconds < 60 else -seconds)
-
-
-def _identity(obj: Object) -> str:
-    """Which object it is, who wrote to it, and a digest of all but what its controller says."""
-    metadata = obj["metadata"]
-    managers = {each["manager"] for each in metadata.get("managedFields") or ()}
-    managers -= {"kube-controller-manager"}
-    ignored = ("resourceVersion", "managedFields", "generation")
-    kept = {key: value for key, value in metadata.items() if key not in ignored}
-    kept["annotations"] = {
-        key: value
-        for key, value in (metadata.get("annotations") or {}).items()
-        if not key.startswith("deployment.kubernetes.io/")
-    }
-    content = {key: value for key, value in obj.items() if key != "status"} | {"metadata": kept}
-    return f"uid {metadata['uid']}, written by {sorted(managers)}, content {digest(content)}"
 
 
 def canaries() -> Iterator[tuple[str, Object]]:

@@ -14,6 +14,7 @@ from typing import Any
 
 import msgspec
 
+from contract.metadata import digest
 from contract.model import Object
 
 Snapshot = dict[str, Any]
@@ -67,6 +68,22 @@ def masked(obj: Object, manager: str, *, status: bool) -> Object:
         if copy:
             mask.hide(copy, view)
     return copy
+
+
+def identity(obj: Object) -> str:
+    """Which object it is, who wrote to it, and a digest of all but what its controller says."""
+    metadata = obj["metadata"]
+    managers = {each.get("manager", "") for each in metadata.get("managedFields") or ()}
+    managers -= {"kube-controller-manager"}
+    ignored = ("resourceVersion", "managedFields", "generation")
+    kept = {key: value for key, value in metadata.items() if key not in ignored}
+    kept["annotations"] = {
+        key: value
+        for key, value in (metadata.get("annotations") or {}).items()
+        if not key.startswith("deployment.kubernetes.io/")
+    }
+    content = {key: value for key, value in obj.items() if key != "status"} | {"metadata": kept}
+    return f"uid {metadata['uid']}, written by {sorted(managers)}, content {digest(content)}"
 
 
 def _without(*names: str) -> Callable[[Object, View], None]:

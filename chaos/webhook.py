@@ -53,11 +53,11 @@ def changes(behaviour: Behaviour, obj: dict[str, Any], call: int) -> list[dict[s
             {
                 "op": "replace",
                 "path": f"{inside}/spec/{field}/{index}/image",
-                "value": MIRROR + container["image"],
+                "value": MIRROR + image,
             }
             for field in ("initContainers", "containers")
             for index, container in enumerate((pod.get("spec") or {}).get(field) or ())
-            if not container["image"].startswith(MIRROR)
+            if (image := container.get("image")) and not image.startswith(MIRROR)
         ]
     if behaviour == "never-agrees" and obj.get("kind") == "Deployment":
         value = FIRST_DEADLINE_SECONDS + call

@@ -203,7 +203,7 @@ class ExistingCluster:
 
     def intent(self) -> list[str]:
         """What a run would do, a line each; nothing is changed to find out."""
-        server = self._connection()["clusters"][0]["cluster"]["server"]
+        server = self.connection()["clusters"][0]["cluster"].get("server", "")
         missing = [body["metadata"]["name"] for body in self._missing_definitions()]
         lines = [
             f"would use context {self.context} ({server}):",
@@ -245,7 +245,7 @@ class ExistingCluster:
 
     def operator_kubeconfig(self) -> Path:
         """The context's own kubeconfig with the account's token in place of the user."""
-        config = self._connection()
+        config = self.connection()
         flags = ("-n", self.namespace, f"--duration={TOKEN_DURATION}")
         token = self.kubectl("create", "token", ACCOUNT, *flags).strip()
         user = f"system:serviceaccount:{self.namespace}:{ACCOUNT}"
@@ -297,15 +297,18 @@ class ExistingCluster:
             f"{kubectl} delete namespaces,customresourcedefinitions -l {self.selector}",
         )
 
+    def connection(self) -> Object:
+        """The context's part of the kubeconfig. Raises KubectlError where it lacks the cluster."""
+        config: Object = self.kubectl.read("config", "view", "--minify", "--raw", "--flatten")
+        if not config.get("clusters"):
+            raise KubectlError(f"context {self.context} names no cluster of the kubeconfig")
+        return config
+
     def _missing_definitions(self) -> list[Object]:
         there = {
             body["metadata"]["name"] for body in self.kubectl.items("customresourcedefinitions")
         }
         return [body for body in documents.definitions() if body["metadata"]["name"] not in there]
-
-    def _connection(self) -> Object:
-        config: Object = self.kubectl.read("config", "view", "--minify", "--raw", "--flatten")
-        return config
 
 
 def remove_patiently(cluster: Cluster, seconds: float) -> str:

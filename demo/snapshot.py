@@ -76,8 +76,7 @@ class Snapshot:
         return [
             body
             for body in self.of_kind("Event")
-            if (body["involvedObject"]["kind"], body["involvedObject"]["name"]) == (kind, name)
-            and OPERATOR in (body.get("reportingComponent"), body["source"].get("component"))
+            if about(body) == (kind, name) and OPERATOR in reporters(body)
         ]
 
 
@@ -86,16 +85,33 @@ def take(kubectl: Kubectl, namespace: str) -> Snapshot:
     return Snapshot(tuple(kubectl.items(",".join(RESOURCES), "-n", namespace)))
 
 
+def about(event: Object) -> tuple[str, str]:
+    """(kind, name) of the object that an Event is about; empty where the Event does not say."""
+    involved = event.get("involvedObject") or {}
+    return involved.get("kind", ""), involved.get("name", "")
+
+
+def reporters(event: Object) -> tuple[str, str]:
+    """The components that an Event names as its own, in its new and in its old field."""
+    source = event.get("source") or {}
+    return event.get("reportingComponent", ""), source.get("component", "")
+
+
+def reason(event: Object) -> str:
+    """An Event's reason, or words for there being none."""
+    return event.get("reason") or "no reason"
+
+
 def condition(body: Object, type_: str) -> Object | None:
     """The condition of that type in an object's status."""
     conditions = body.get("status", {}).get("conditions") or ()
-    return next((each for each in conditions if each["type"] == type_), None)
+    return next((each for each in conditions if each.get("type") == type_), None)
 
 
 def holds(body: Object, type_: str) -> bool:
     """Whether the condition of that type is there and True."""
     found = condition(body, type_)
-    return found is not None and found["status"] == "True"
+    return found is not None and found.get("status") == "True"
 
 
 def is_observed(body: Object) -> bool:
@@ -127,10 +143,10 @@ def lines(snapshot: Snapshot) -> dict[str, str]:
     ]
     told = {title(body): describe(body) for body in (*snapshot.of_kind(*GATI_KINDS), *children)}
     for event in snapshot.of_kind("Event"):
-        about = event["involvedObject"]
-        if about["kind"] in GATI_KINDS:
-            key = f"Event {about['kind']} {about['name']} {event['metadata']['name']}"
-            told[key] = f"{about['name']}: {event['reason']}: {event['message']}"
+        kind, name = about(event)
+        if kind in GATI_KINDS and name:
+            key = f"Event {kind} {name} {event['metadata']['name']}"
+            told[key] = f"{name}: {reason(event)}: {event.get('message', '')}"
     return told
 
 
@@ -182,8 +198,10 @@ def _deployment(body: Object) -> str:
 
 
 def _service(body: Object) -> str:
-    ports = ", ".join(str(port["port"]) for port in body["spec"]["ports"])
-    return f"{body['spec'].get('clusterIP', 'no address')}, port {ports}"
+    ports = ", ".join(str(port["port"]) for port in body["spec"].get("ports") or ())
+    return (
+        f"{body['spec'].get('clusterIP', 'no address')}, {f'port {ports}' if ports else 'no port'}"
+    )
 
 
 def _autoscaler(body: Object) -> str:

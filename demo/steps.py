@@ -21,6 +21,7 @@ from demo.snapshot import (
     holds,
     images,
     is_observed,
+    reason,
     title,
 )
 
@@ -213,8 +214,7 @@ def defined(demo: Demo, _seen: Snapshot) -> Sight:
 def leading(demo: Demo, _seen: Snapshot) -> Sight:
     """Who the operator is for the API server, and whether it may act."""
     lease = read_lease(demo)
-    holder = lease["spec"].get("holderIdentity") if lease else None
-    if not holder:
+    if not holder_of(lease):
         return Sight("nobody holds the Lease", fits=False)
     account = who(demo.cluster.kubectl, str(demo.operator.kubeconfig))
     expected = f"{demo.cluster.operator_namespace}/{ACCOUNT}"
@@ -253,6 +253,11 @@ def read_lease(demo: Demo) -> Object | None:
     flags = ("-n", demo.cluster.operator_namespace)
     found = demo.cluster.kubectl.items("leases.coordination.k8s.io", LEASE, *flags)
     return found[0] if found else None
+
+
+def holder_of(lease: Object | None) -> str:
+    """Who holds a Lease; empty where nobody does."""
+    return ((lease or {}).get("spec") or {}).get("holderIdentity") or ""
 
 
 def applied(demo: Demo, seen: Snapshot) -> Sight:
@@ -371,7 +376,7 @@ def is_accepted(body: Object) -> bool:
 def told(_demo: Demo, seen: Snapshot) -> Sight:
     """The operator's Events about the two handlers."""
     reasons = {
-        handler: sorted({event["reason"] for event in seen.events("GatiHandler", handler)})
+        handler: sorted({reason(event) for event in seen.events("GatiHandler", handler)})
         for handler in (UPDATED, DELETED)
     }
     text = "; ".join(f"{name}: {', '.join(each) or 'none'}" for name, each in reasons.items())
@@ -394,7 +399,7 @@ def stopped(demo: Demo, _seen: Snapshot) -> Sight:
     """How the operator ended, and whether another one could lead at once."""
     code = demo.operator.exit_code()
     lease = read_lease(demo)
-    holder = lease["spec"].get("holderIdentity") if lease else None
+    holder = holder_of(lease)
     ending = "still runs" if code is None else f"exit code {code}"
     text = f"{ending}; Lease {'held' if holder else 'released'}"
     return Sight(text, code == 0 and lease is not None and not holder)

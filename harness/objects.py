@@ -53,7 +53,7 @@ def eventually(check: Callable[[], T | None], seconds: float = 60.0) -> T:
 def condition(obj: Object | None, kind: str) -> Object:
     """A condition of an object's status; empty where it has none of that type."""
     conditions = ((obj or {}).get("status") or {}).get("conditions") or ()
-    return next((each for each in conditions if each["type"] == kind), {})
+    return next((each for each in conditions if each.get("type") == kind), {})
 
 
 def is_ready(handler: Object | None) -> bool:
@@ -62,7 +62,7 @@ def is_ready(handler: Object | None) -> bool:
     return (
         handler is not None
         and ready.get("status") == "True"
-        and handler["status"]["observedGeneration"] == handler["metadata"]["generation"]
+        and handler["status"].get("observedGeneration") == handler["metadata"]["generation"]
     )
 
 

@@ -226,18 +226,7 @@ class OperatorProcess:
 
     def writes(self, since: int = 0) -> list[Write]:
         """The mutating requests of the operator since a mark, failed ones too; not its Lease's."""
-        return [
-            Write(
-                event["verb"],
-                event["objectRef"]["resource"],
-                event["objectRef"].get("name", ""),
-                event["objectRef"].get("subresource", ""),
-                event["responseStatus"]["code"],
-                "dryRun=All" in event["requestURI"],
-            )
-            for event in self._audited(since)
-            if event["verb"] in MUTATING
-        ]
+        return [_write(event) for event in self._audited(since) if event["verb"] in MUTATING]
 
     def settle(self, seconds: float = 1.0) -> None:
         """Until no pass and no Event has ended for some time; fails when it never rests.
@@ -269,7 +258,8 @@ class OperatorProcess:
                     continue
                 event = json.loads(line)
                 reference = event.get("objectRef") or {}
-                if event["user"]["username"] != USER or reference.get("resource") == "leases":
+                user = (event.get("user") or {}).get("username")
+                if user != USER or reference.get("resource") == "leases":
                     continue
                 if reference.get("namespace") == self.namespace or not self.namespace:
                     yield event
@@ -277,3 +267,18 @@ class OperatorProcess:
     def _check_running(self) -> bool:
         assert self.running, f"the operator ended: {self.log.read_text('utf-8')[-2000:]}"
         return False
+
+
+def _write(event: Object) -> Write:
+    """A request of the audit log; it names no object for a path that is none's, and has no code
+    where the server could not answer.
+    """
+    reference = event.get("objectRef") or {}
+    return Write(
+        event["verb"],
+        reference.get("resource", ""),
+        reference.get("name", ""),
+        reference.get("subresource", ""),
+        (event.get("responseStatus") or {}).get("code", 0),
+        "dryRun=All" in event["requestURI"],
+    )

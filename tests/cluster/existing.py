@@ -97,7 +97,7 @@ class Run:
         self.place.folder.mkdir(mode=0o700)
         config.add_cleanup(lambda: shutil.rmtree(self.place.folder, ignore_errors=True))
         try:
-            found = self.place.kubectl.read("config", "view", "--minify", "--raw", "--flatten")
+            found = self.place.connection()
         except KubectlError as error:
             raise pytest.UsageError(f"context {self.place.context}: {error}") from None
         write_private(self.place.folder / "kubeconfig", json.dumps(found).encode())

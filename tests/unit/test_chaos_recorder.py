@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import trustme
 
-from chaos.recorder import Frame, Recorder, counts
+from chaos.recorder import Frame, Recorder, counts, holder_of
 
 Object = dict[str, Any]
 
@@ -90,3 +90,11 @@ def test_changes_and_other_resources_are_not_counted():
     kinds = [("ADDED", "services"), ("MODIFIED", "services"), ("ADDED", "events")]
     frames = [Frame(0.0, kind, resource, obj("a")) for kind, resource in kinds]
     assert counts(frames, ("services", "configmaps")) == {("services", "a", "ADDED"): 1}
+
+
+@pytest.mark.parametrize(
+    "lease", [{}, {"spec": None}, {"spec": {}}, {"spec": {"holderIdentity": ""}}]
+)
+def test_a_lease_without_a_holder_is_held_by_nobody(lease: Object) -> None:
+    assert holder_of(lease) == ""
+    assert holder_of({"spec": {"holderIdentity": "a_1"}}) == "a_1"
