@@ -69,7 +69,7 @@ def conditions(
 
 def find(obj: Object, type_: str) -> dict[str, Any]:
     """The condition of that type in an object's status; one that is Unknown where there is none."""
-    for condition in obj.get("status", {}).get("conditions") or ():
+    for condition in (obj.get("status") or {}).get("conditions") or ():
         if condition.get("type") == type_:
             return condition  # type: ignore[no-any-return]
     return {"type": type_, "status": "Unknown", "reason": "", "message": ""}

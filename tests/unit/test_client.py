@@ -68,6 +68,13 @@ async def test_a_page_with_a_good_status_is_no_answer(server, connect):
         await connect().get(POD, "n", "a")
 
 
+async def test_a_list_without_metadata_is_no_answer(server, connect):
+    """Taken for a list of nothing it would let everything seem to be gone."""
+    server.says("{}", content_type="application/json")
+    with pytest.raises(Unreachable, match="no list"):
+        await connect().list(POD)
+
+
 async def test_a_redirect_is_an_error_and_not_followed(server, connect):
     server.says(status=302, headers={"Location": server.url + "/elsewhere"})
     with pytest.raises(ApiError) as caught:

@@ -546,6 +546,13 @@ def test_two_plans_over_the_same_objects_are_the_same(drawn):
     assert first == second, "a plan must not change what it was given"
 
 
+@pytest.mark.parametrize("status", [None, {}, {"conditions": None}])
+def test_a_manifest_with_an_empty_status_is_planned_as_a_new_handler(status):
+    """As ``plan -f`` reads it from a file with a line ``status:``."""
+    seen = seeing(live_deployment(handler()))
+    assert plan(handler() | {"status": status}, seen) == plan(handler(), seen)
+
+
 # Events.
 
 

@@ -47,6 +47,12 @@ def test_without_a_deployment_nothing_is_ready():
     assert not judge(observe(None), 0, None).ready
 
 
+def test_a_condition_without_a_type_says_nothing():
+    nameless = {"status": "True", "reason": "Odd"}
+    shown = observe(live_deployment(handler(), conditions=(nameless, LATE)))
+    assert shown == observe(live_deployment(handler(), conditions=(LATE,)))
+
+
 def test_a_problem_of_pods_is_the_reason_and_stands_in_the_message():
     problem = Problem("ImagePullBackOff", "the image x cannot be pulled")
     result = judge(observe(live_deployment(handler(), available=1)), 3, problem)

@@ -275,7 +275,7 @@ async def test_exec_is_told_what_it_may_know(tmp_path):
     script = (
         "info = json.loads(os.environ['KUBERNETES_EXEC_INFO'])\n"
         "told = [info['spec']['cluster']['server'], str(info['spec']['interactive']),\n"
-        "        os.environ['EXTRA'], sys.argv[1], repr(sys.stdin.read())]\n"
+        "        os.environ['EXTRA'], repr(os.environ['EMPTY']), sys.argv[1], repr(sys.stdin.read())]\n"
         f"print(json.dumps({{'apiVersion': {ExecPlugin.VERSIONS[1]!r},\n"
         "                  'status': {'token': '|'.join(told)}}))\n"
     )
@@ -285,12 +285,12 @@ async def test_exec_is_told_what_it_may_know(tmp_path):
             "apiVersion": ExecPlugin.VERSIONS[1],
             "command": "./plugin",
             "args": ["$(id);"],
-            "env": [{"name": "EXTRA", "value": "e"}],
+            "env": [{"name": "EXTRA", "value": "e"}, {"name": "EMPTY"}, {"value": "x"}],
             "provideClusterInfo": True,
         }
     }
     header = await authorization(loaded(tmp_path, user))
-    assert header == "Bearer https://api:6443|False|e|$(id);|''"
+    assert header == "Bearer https://api:6443|False|e|''|$(id);|''"
 
 
 async def test_exec_may_give_a_certificate(tmp_path):

@@ -219,7 +219,7 @@ def _was_ready(parent: Object, observed: Observed) -> bool:
     """Did the stored status say Ready of the present generation and of this template?"""
     ready = find(parent, "Ready")
     current = ready.get("observedGeneration") == parent["metadata"].get("generation")
-    same = parent.get("status", {}).get("templateHash", "") == observed.template
+    same = (parent.get("status") or {}).get("templateHash", "") == observed.template
     return bool(current and same and ready["status"] == "True")
 
 

@@ -147,6 +147,9 @@ class Client(Api):
         accept = _NAMES_OF_A_LIST if names_only else JSON
         while True:
             page = wire.object_of(await self._read("list", kind.resource, path, query, accept))
+            metadata = page.get("metadata")
+            if not isinstance(metadata, dict):
+                raise Unreachable("the answer is no list: is something between us?")
             items = page.get("items") or []
             if names_only:
                 items = [wire.names_only(kind, item) for item in items]
@@ -154,8 +157,8 @@ class Client(Api):
                 # Lists of built-in kinds leave these out of their items.
                 item.setdefault("apiVersion", kind.api_version)
                 item.setdefault("kind", kind.kind)
-            yield Listing(items, page["metadata"].get("resourceVersion", ""))
-            if not (more := page["metadata"].get("continue")):
+            yield Listing(items, metadata.get("resourceVersion", ""))
+            if not (more := metadata.get("continue")):
                 return
             query["continue"] = more
 

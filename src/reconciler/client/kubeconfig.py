@@ -207,7 +207,11 @@ def _exec_plugin(user: _Entry, config: dict[str, Any], cluster: _Entry) -> Calla
         version=version,
         command=command,
         arguments=tuple(map(str, config.get("args") or ())),
-        environment={each["name"]: each["value"] for each in config.get("env") or ()},
+        environment={
+            str(each["name"]): str(each.get("value") or "")
+            for each in config.get("env") or ()
+            if each.get("name")
+        },
         hint=str(config.get("installHint") or ""),
         cluster={name: value for name, value in about.items() if value} if about else None,
     )

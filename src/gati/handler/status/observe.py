@@ -39,7 +39,7 @@ def observe(deployment: Object | None) -> Observed:
     if deployment is None:
         return Observed()
     spec, status = deployment["spec"], deployment.get("status") or {}
-    conditions = {one["type"]: one for one in status.get("conditions") or ()}
+    conditions = {one.get("type"): one for one in status.get("conditions") or ()}
     behind = deployment["metadata"].get("generation", 0) - status.get("observedGeneration", -1)
     template = spec["template"]
     return Observed(
