@@ -1,8 +1,8 @@
 """``python -m bench``: the command line.
 
 The rule kept here: what was started is stopped, also after a Ctrl-C, and the measurements that
-were finished until then are kept. Exit code 0 when everything was measured, whatever the verdicts; 1 when something
-could not be, 130 after a Ctrl-C or SIGTERM.
+were finished until then are kept. Exit code 0 when everything was measured, whatever the verdicts;
+1 when something could not be, 130 after a Ctrl-C or SIGTERM.
 """
 
 from __future__ import annotations

@@ -138,7 +138,7 @@ class Operator(OperatorProcess):
 
 
 def wait(what: str, reached: Callable[[], bool], seconds: float, pause: float = 0.1) -> None:
-    """Until ``reached()``. Raises MeasurementFailedError when that takes longer than ``seconds``."""
+    """Until ``reached()``. Raises MeasurementFailedError when it takes longer than ``seconds``."""
     deadline = time.monotonic() + seconds
     while not reached():
         if time.monotonic() > deadline:

@@ -29,10 +29,10 @@ def draw(found: Mapping[str, Record], folder: Path) -> dict[str, Path]:
     """
     for old in folder.glob("*.svg"):
         old.unlink()
-    import matplotlib as mpl
+    import matplotlib as mpl  # noqa: PLC0415 - optional: the dependency group `plots`
 
     mpl.use("svg")
-    from matplotlib import pyplot as plt
+    from matplotlib import pyplot as plt  # noqa: PLC0415 - after the choice of what it draws
 
     folder.mkdir(parents=True, exist_ok=True)
     drawn = {}

@@ -62,7 +62,9 @@ def _page(sections: Sequence[Section]) -> Iterator[str]:
     yield ""
     yield "## Verdicts"
     yield ""
-    yield "Medians over the rounds; the range is from the lowest round to the highest. *Before* says"
+    yield (
+        "Medians over the rounds; the range is from the lowest round to the highest. *Before* says"
+    )
     yield "whether the run before came to the same verdict."
     yield ""
     yield "| measurement | figure | median | range | target | verdict | before |"

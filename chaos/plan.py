@@ -40,12 +40,12 @@ class Plan(
     """One run of a scenario with faults.
 
     ``group`` is the part of the report that it counts in. The rules hold, and count, from the
-    beginning of the step ``at`` (empty: from the start), and for the first replica. ``replicas`` above one elect a leader,
-    with ``timing`` = lease, renew deadline and retry period in seconds. ``quiet`` is how many
-    seconds nothing may be written once the faults have passed and the scenario has settled.
-    ``webhook`` is a behaviour of ``chaos.webhook``. ``exclusive`` plans break the control plane
-    and get one of their own. ``waived`` names oracles that cannot be asked in this plan, with
-    the reason; ``strikes`` says whether every rule must have struck.
+    beginning of the step ``at`` (empty: from the start), and for the first replica. ``replicas``
+    above one elect a leader, with ``timing`` = lease, renew deadline and retry period in seconds.
+    ``quiet`` is how many seconds nothing may be written once the faults have passed and the
+    scenario has settled. ``webhook`` is a behaviour of ``chaos.webhook``. ``exclusive`` plans break
+    the control plane and get one of their own. ``waived`` names oracles that cannot be asked in
+    this plan, with the reason; ``strikes`` says whether every rule must have struck.
     """
 
     group: str

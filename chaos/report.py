@@ -20,7 +20,8 @@ def summary(results: Sequence[Result], references: Iterable[Reference]) -> Itera
     groups: defaultdict[str, list[Result]] = defaultdict(list)
     for result in results:
         groups[result.plan.group].append(result)
-    yield f"{'group':26} {'plans':>6} {'struck':>7} {'failed':>7} {'recovery p50':>13} {'p95':>6} {'max':>6}"
+    counts = f"{'plans':>6} {'struck':>7} {'failed':>7}"
+    yield f"{'group':26} {counts} {'recovery p50':>13} {'p95':>6} {'max':>6}"
     for group, members in groups.items():
         struck = sum(result.struck for result in members)
         failed = sum(bool(result.findings) for result in members)

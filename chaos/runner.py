@@ -415,7 +415,7 @@ class Run:
         return token
 
     def second_apiserver(self) -> SecondApiServer:
-        """The second API server of this control plane. Raises LookupError where none was started."""
+        """The second API server of this control plane. Raises LookupError where there is none."""
         if self._second is None:
             raise LookupError("no second API server: is the action in NEED_A_SECOND_APISERVER?")
         return self._second

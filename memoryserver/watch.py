@@ -41,13 +41,7 @@ async def follow(
             changed.clear()
             # Timers may fire a clock's resolution early; what is due then must count as due.
             now = loop.time() + _RESOLUTION
-            if faults.crashed:
-                raise CrashPoint
-            if faults.partition == "refused":
-                raise Unreachable("connection reset")
-            if faults.watch_epoch != epoch:
-                if faults.watch_error is not None:
-                    raise faults.watch_error
+            if has_ended(faults, epoch):
                 return
             # A watch from the future (after a restore of the server) is as silent as a dead one.
             silent = (
@@ -77,6 +71,19 @@ async def follow(
                     await changed.wait()
     finally:
         journal.listeners.discard(changed.set)
+
+
+def has_ended(faults: Faults, epoch: int) -> bool:
+    """Has the server ended a watch that began in this epoch? Raises what cuts the client off."""
+    if faults.crashed:
+        raise CrashPoint
+    if faults.partition == "refused":
+        raise Unreachable("connection reset")
+    if faults.watch_epoch == epoch:
+        return False
+    if faults.watch_error is not None:
+        raise faults.watch_error
+    return True
 
 
 def bookmark(kind: Kind, revision: int, *, initial_events_end: bool = False) -> WatchEvent:

@@ -1,7 +1,8 @@
 """What is measured: one module for each question, all of one shape.
 
 The rule kept here: a measurement is two functions. ``measure`` does all that takes time and yields
-plain samples; ``judge`` is pure and makes rows of them. A new one is a module and a line in ``ALL``.
+plain samples; ``judge`` is pure and makes rows of them. A new one is a module and a line in
+``ALL``.
 """
 
 from __future__ import annotations

@@ -18,13 +18,13 @@ from chaos.proxy.requests import Request
 class Entry(msgspec.Struct, kw_only=True, omit_defaults=True):
     """One request of the client. Times are ``time.monotonic()``'s.
 
-    ``ended`` 0: it has not. ``forwarded``: when it was last sent on to the server, 0 for never;
-    it may be carried out though nobody waited for the answer. ``code`` is what the client got, 0 for nothing; ``server_code`` what
-    the server said, 0 where it was not asked or did not answer; both may come after the end
-    of a request that was answered early and forwarded late. ``fault`` is "phase/fault" of the
-    last that acted, and ``rule`` its index, -1 for none. ``frames``: those of a watch that were
-    written to the client. ``holder``: whom a write of a Lease names. ``resource_version``: of
-    the object that answers a write.
+    ``ended`` 0: it has not. ``forwarded``: when it was last sent on to the server, 0 for never; it
+    may be carried out though nobody waited for the answer. ``code`` is what the client got, 0 for
+    nothing; ``server_code`` what the server said, 0 where it was not asked or did not answer; both
+    may come after the end of a request that was answered early and forwarded late. ``fault`` is
+    "phase/fault" of the last that acted, and ``rule`` its index, -1 for none. ``frames``: those of
+    a watch that were written to the client. ``holder``: whom a write of a Lease names.
+    ``resource_version``: of the object that answers a write.
     """
 
     seq: int

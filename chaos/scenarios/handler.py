@@ -51,7 +51,7 @@ def _is_new(stage: Stage, resource: str, name: str) -> bool:
 
 
 def _version(obj: Object) -> int:
-    """Where the object stands in the history of its control plane (KEP-5504: it can be compared)."""
+    """Where the object stands in the history of its control plane (KEP-5504: comparable)."""
     return int(obj["metadata"]["resourceVersion"])
 
 

@@ -1,4 +1,4 @@
-"""``python -m commands.generate [--check] [--root DIR]``: writes the generated files, or compares them.
+"""``python -m commands.generate [--check] [--root DIR]``: writes or compares the generated files.
 
 Exit 0 when the files are (now) what the types say; with ``--check`` exit 1 and one line that
 names the files which are not.

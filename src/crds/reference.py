@@ -14,7 +14,8 @@ def _head(group: Group, types: str) -> str:
 <!-- Written by `make generate` from {types}; change the types, not this page. -->
 
 Served as {served}; stored as
-`{group.name}/{group.storage_version}`. Both versions have one schema with both spellings of a field, so an
+`{group.name}/{group.storage_version}`. \
+Both versions have one schema with both spellings of a field, so an
 object can be written and read in either. Fields in bold are required. `[]` are the items of a
 list, `{{}}` the values of a map. The same words, in a terminal: `kubectl explain gatihandler.spec`.
 """

@@ -268,12 +268,12 @@ def start(
     """Starts a control plane and returns it when it is ready for use.
 
     `name`: generated when not given. `nodes`: fake nodes, 0 for none. `node_profile`: `fast` or
-    `chaos`. `apiserver_flags`: further flags, each as `--flag=value`. `without`: components to leave
-    out, of `kube-controller-manager`, `kube-scheduler` and `kwok`; without kwok there are no nodes.
-    `etcd_data`: what `Cluster.save_etcd` wrote, which a new cluster begins with under ports,
-    certificates and tokens of its own; the folder stays as it is. `owned`: whether the cluster
-    ends with a process, `owner` (a process id; the caller's own when not given). A cluster of that
-    name which has stopped is started again with its data.
+    `chaos`. `apiserver_flags`: further flags, each as `--flag=value`. `without`: components to
+    leave out, of `kube-controller-manager`, `kube-scheduler` and `kwok`; without kwok there are no
+    nodes. `etcd_data`: what `Cluster.save_etcd` wrote, which a new cluster begins with under ports,
+    certificates and tokens of its own; the folder stays as it is. `owned`: whether the cluster ends
+    with a process, `owner` (a process id; the caller's own when not given). A cluster of that name
+    which has stopped is started again with its data.
 
     Raises DevclusterError when something is wrong with the arguments, when the binaries cannot be
     built, or when a process does not start; nothing is left running then.

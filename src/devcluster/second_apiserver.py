@@ -65,7 +65,7 @@ class SecondApiServer:
         return self.api.answers("/readyz")
 
     def stop(self) -> None:
-        """Kills it and its relay; does no harm when repeated. The end of the cluster does it too."""
+        """Kills it and its relay; does no harm when repeated. The cluster's end does it too."""
         alive = living(self.layout.folder)
         end([*alive.get(COMPONENT, []), *alive.get(RELAY, [])])
 

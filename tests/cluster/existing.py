@@ -124,7 +124,8 @@ class Run:
     def pytest_sessionfinish(self, session: pytest.Session) -> Generator[None, Any, Any]:
         """When all fixtures and workers have ended, remove what carries the run's id.
 
-        A Ctrl-C in the middle of a fixture's setup can make its teardown fail: removed all the same.
+        A Ctrl-C in the middle of a fixture's setup can make its teardown fail: removed all the
+        same.
         """
         try:
             return (yield)

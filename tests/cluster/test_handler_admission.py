@@ -1,4 +1,4 @@
-"""What the API server lets in: handlers that make sense, and pods that a restricted namespace takes."""
+"""What the API server admits: valid handlers, and pods that a restricted namespace takes."""
 
 from __future__ import annotations
 

@@ -11,7 +11,8 @@ from harness.objects import Objects, condition, eventually
 from harness.operator_process import OperatorProcess
 
 HEALED = 40.0
-"""Seconds. A name that is taken is looked at every 30 s, at most a tenth more; the rest is slack."""
+"""Seconds. A name that is taken is looked at every 30 s, at most a tenth more; the rest is
+slack."""
 
 POD = {"containers": [{"name": "theirs", "image": "theirs:v1"}]}
 FOREIGN: dict[str, Object] = {

@@ -113,11 +113,7 @@ class History(PartialApi):
         names_only: bool = False,
     ) -> AsyncIterator[WatchEvent]:
         self._called("watch", "initial" if initial_events else resource_version)
-        if initial_events and not self.watch_list:
-            raise ApiError(422, "Invalid", "sendInitialEvents is forbidden")
-        at = int(resource_version or self.version)
-        if at < self.oldest:
-            raise ApiError(410, "Expired", "too old resource version")
+        at = self._start(resource_version, initial_events=initial_events)
         if initial_events:
             async with self._slow():
                 for obj in self.objects.values():
@@ -139,6 +135,15 @@ class History(PartialApi):
                 if self.bookmarks and at <= self.version:
                     at = self.version
                     yield self._bookmark({})
+
+    def _start(self, resource_version: str, *, initial_events: bool) -> int:
+        """The version that a watch begins after; ApiError where this server cannot begin there."""
+        if initial_events and not self.watch_list:
+            raise ApiError(422, "Invalid", "sendInitialEvents is forbidden")
+        at = int(resource_version or self.version)
+        if at < self.oldest:
+            raise ApiError(410, "Expired", "too old resource version")
+        return at
 
     def _bookmark(self, annotations: dict[str, str]) -> WatchEvent:
         metadata = {"resourceVersion": str(self.version), "annotations": annotations}

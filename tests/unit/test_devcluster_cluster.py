@@ -19,6 +19,7 @@ from cryptography import x509
 from filelock import FileLock
 
 from devcluster import (
+    bootstrap,
     certificates,
     components,
     kubeconfig,
@@ -106,8 +107,6 @@ def test_a_record_is_read_as_it_was_written(place: Layout) -> None:
 def test_reserved_ports_are_not_chosen_again(
     place: Layout, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from devcluster import bootstrap
-
     monkeypatch.setattr(ports, "FIRST", 18_000)
     monkeypatch.setattr(ports, "LAST", 18_006)
     monkeypatch.setattr(ports, "is_free", lambda _: True)

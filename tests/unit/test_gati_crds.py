@@ -11,7 +11,9 @@ import pytest
 import yaml
 from click.testing import CliRunner
 
+from commands.gati import cli
 from commands.generate import generated_files, main, outdated
+from contract.demands import Seen
 from contract.plan import Right
 from crds.documents import crd_documents, crds_yaml
 from crds.schema import fields, structural_schema
@@ -322,8 +324,6 @@ def test_the_operators_pod_is_locked_in():
 
 
 def test_the_operators_pod_starts_a_command_line_that_the_operator_understands():
-    from commands.gati import cli
-
     (deployment,) = read("deploy/gati/operator.yaml")
     (container,) = deployment["spec"]["template"]["spec"]["containers"]
     command, *arguments = container["args"]
@@ -338,8 +338,6 @@ def test_the_operators_pod_starts_a_command_line_that_the_operator_understands()
 
 @pytest.mark.parametrize("sample", V1 + V1ALPHA1, ids=lambda sample: sample["metadata"]["name"])
 def test_what_the_operator_says_of_the_examples_fits_the_schema(sample):
-    from contract.demands import Seen
-
     controller = next(
         each
         for each in operator.controllers(operator.Settings(default_image="app:1"))

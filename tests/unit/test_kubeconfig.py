@@ -275,7 +275,8 @@ async def test_exec_is_told_what_it_may_know(tmp_path):
     script = (
         "info = json.loads(os.environ['KUBERNETES_EXEC_INFO'])\n"
         "told = [info['spec']['cluster']['server'], str(info['spec']['interactive']),\n"
-        "        os.environ['EXTRA'], repr(os.environ['EMPTY']), sys.argv[1], repr(sys.stdin.read())]\n"
+        "        os.environ['EXTRA'], repr(os.environ['EMPTY']), sys.argv[1],\n"
+        "        repr(sys.stdin.read())]\n"
         f"print(json.dumps({{'apiVersion': {ExecPlugin.VERSIONS[1]!r},\n"
         "                  'status': {'token': '|'.join(told)}}))\n"
     )

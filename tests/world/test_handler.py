@@ -6,6 +6,7 @@ what is wanted and on nothing that happened on the way.
 
 import asyncio
 
+import looptime
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -199,7 +200,6 @@ def test_lost_events_and_ended_watches_change_nothing_in_the_end(gone, seed, lat
 
 def fresh_loop(run):
     """Run a coroutine on a fake-time loop of its own: Hypothesis calls a test many times."""
-    import looptime
 
     class Policy(asyncio.DefaultEventLoopPolicy):
         pass

@@ -8,9 +8,9 @@
         await world.settle()
         assert world.writes_since(mark) == []
 
-The operator is real; server, controllers and time are not. Under looptime (``pytest.mark.looptime``)
-minutes pass in microseconds: the world's clock is the loop's. An operator that dies is started
-again with ``restart``, on the same server and with an empty memory.
+The operator is real; server, controllers and time are not. Under looptime
+(``pytest.mark.looptime``) minutes pass in microseconds: the world's clock is the loop's. An
+operator that dies is started again with ``restart``, on the same server and with an empty memory.
 """
 
 from __future__ import annotations
@@ -107,7 +107,7 @@ class World:
             seconds = 0.0
         return BEGINNING + timedelta(seconds=seconds)
 
-    # ---- the operator ----------------------------------------------------------------------------
+    # ---- the operator
 
     async def __aenter__(self) -> Self:
         self.start()
@@ -256,7 +256,7 @@ class World:
         if task is not None and task.done() and not self.dead:
             task.result()
 
-    # ---- what people do ----------------------------------------------------------------------------
+    # ---- what people do
 
     def create(self, kind: Kind, obj: Object) -> Object:
         """Somebody creates an object (in ``default`` where it names no namespace)."""
@@ -296,7 +296,7 @@ class World:
             obj["metadata"].setdefault("namespace", "default")
         return obj
 
-    # ---- what the operator did ---------------------------------------------------------------------
+    # ---- what the operator did
 
     def mark(self) -> int:
         """A point in the operator's writes, for ``writes_since``."""
