@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import copy
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable
+from collections.abc import AsyncGenerator, Callable, Iterable
 from contextlib import aclosing
 from datetime import datetime
 from typing import Any, TypeVar
@@ -205,7 +205,7 @@ class MemoryApi(Switches, Api):
         resource_version: str = "",
         initial_events: bool = False,
         names_only: bool = False,
-    ) -> AsyncIterator[WatchEvent]:
+    ) -> AsyncGenerator[WatchEvent, None]:
         frames = self._frames(kind, namespace, labels, fields, resource_version, initial_events)
         async with aclosing(frames) as events:
             async for event in events:

@@ -41,7 +41,7 @@ class Widgets:
     """A Widget wants a ConfigMap and a Deployment, and is ready when that is."""
 
     kind = WIDGET
-    watches = (Watch(CONFIG_MAP, child=True), Watch(DEPLOYMENT, child=True))
+    watches: tuple[Watch, ...] = (Watch(CONFIG_MAP, child=True), Watch(DEPLOYMENT, child=True))
 
     rights = NO_RIGHTS
 

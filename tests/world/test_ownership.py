@@ -4,6 +4,7 @@ And what is a child, though the watch does not show it: it is planned with befor
 """
 
 import asyncio
+from typing import Any
 
 import pytest
 
@@ -151,7 +152,7 @@ async def test_an_adopted_deployment_keeps_its_autoscaled_replicas(labels):
 async def test_orphans_of_an_earlier_handler_are_a_name_clash():
     """Nothing spins, though two plans over a foreign Deployment differed once."""
     async with world() as here:
-        spec = {"config": {"GREETING": "hello"}, "autoscaling": SCALING}
+        spec: Any = {"config": {"GREETING": "hello"}, "autoscaling": SCALING}
         here.create(GATI_HANDLER, handler(**spec))
         await here.settle()
         await here.kill()
