@@ -11,7 +11,7 @@ MAKEFLAGS += --no-print-directory
 
 BIN := .venv/bin
 
-.PHONY: help setup binaries demo test test-unit chaos bench check format generate fresh clean
+.PHONY: help setup binaries demo test test-unit soak chaos bench check format generate fresh clean
 
 help: ## Show this help
 	@echo "Gati and Catalyst operators. Start with: make demo"
@@ -40,6 +40,9 @@ test: binaries ## All tests: unit, world, and the real control plane
 
 test-unit: setup ## The tests that need no control plane (seconds)
 	@$(BIN)/python -m pytest -n 2 tests/unit tests/world $(ARGS)
+
+soak: binaries ## A thousand handlers at rest until every watch was opened anew (about 25 min)
+	@$(BIN)/python -m pytest -m soak tests/cluster $(ARGS)
 
 chaos: binaries ## Break everything around the operator, and the operator too (about 45 min)
 	@$(BIN)/python -m chaos $(if $(REPLAY),replay $(REPLAY),run $(ARGS))
