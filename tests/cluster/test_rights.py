@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -136,7 +137,7 @@ FOREIGN = (
 def test_every_right_is_seen_at_work_or_has_a_reviewed_reason(
     own_cluster: Callable[..., Cluster], operators: Callable[..., OperatorProcess]
 ):
-    """A life that needs every right: each name taken once and freed, everything on, off, deleted."""
+    """A life that needs every right: names taken and freed, everything on, off, deleted."""
     # Without WatchList the fallback lists, so that this right is seen at work too.
     cluster = own_cluster(apiserver_flags=["--feature-gates=WatchList=false"])
     install(cluster)
@@ -149,30 +150,43 @@ def test_every_right_is_seen_at_work_or_has_a_reviewed_reason(
         objects.create(resource, body)
     objects.handler("taken", config={"A": "b"}, autoscaling=scaling)
     for resource, body in FOREIGN:  # in the order of the waves: each shows only after the last
-        eventually(lambda kind=body["kind"]: kind in conflict(objects))
+        eventually(partial(conflicts, objects, body["kind"]))
         objects.delete(resource, "handler-taken")
         objects.merge("gatihandlers", "taken", {"metadata": {"annotations": {"look": resource}}})
     objects.ready("taken")
-    for wait in (0.0, QUIET.total_seconds() + 1):  # the second time the Event is counted up
-        time.sleep(wait)
-        objects.delete("services", "handler-taken")
-        eventually(lambda: objects.get("services", "handler-taken"))
+    service_gone_and_back(objects)
+    repaired = time.monotonic()
     objects.merge("gatihandlers", "taken", {"spec": {"config": None, "autoscaling": None}})
     objects.merge("gatihandlers", "taken", {"spec": {"replicas": 1}})
     eventually(lambda: set(objects.children("taken")) == {
         ("deployments", "handler-taken"), ("services", "handler-taken")
     })  # fmt: skip
     objects.kubectl("apply", "-f", str(RBAC.parents[2] / "examples"), "-n", "default")
+    # Once more, late enough that the Event is counted up at once.
+    time.sleep(max(0.0, repaired + QUIET.total_seconds() + 1 - time.monotonic()))
+    service_gone_and_back(objects)
     eventually(lambda: Right("", "events", "patch") in set(used(cluster)))
     assert process.terminate() == 0  # a watch is audited when it ends
     assert missing(cluster) == set()
     assert forbidden(cluster) == []
 
 
-def conflict(objects: Objects) -> str:
-    """What the handler says of a name that is taken."""
+def conflicts(objects: Objects, kind: str) -> bool:
+    """Does the handler say that its name is taken by an object of that kind?"""
     found = condition(objects.there("gatihandlers", "taken"), "Ready")
-    return found["message"] if found.get("reason") == "NameConflict" else ""
+    return found.get("reason") == "NameConflict" and kind in found["message"]
+
+
+def service_gone_and_back(objects: Objects) -> None:
+    """Delete the handler's Service and wait for the next one."""
+    uid = objects.there("services", "handler-taken")["metadata"]["uid"]
+    objects.delete("services", "handler-taken")
+
+    def back() -> bool:
+        found = objects.get("services", "handler-taken")
+        return found is not None and found["metadata"]["uid"] != uid
+
+    eventually(back)
 
 
 def missing(cluster: Cluster) -> set[Right]:
