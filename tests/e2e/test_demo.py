@@ -1,7 +1,8 @@
 """The demo itself: it says that all is well only when it is, and stops what it started.
 
-Each run is a process with a control plane of its own, as a user runs it. Where the operator is
-broken in one way, the run must end with the step that shows it, and name it.
+Each run is a process, as a user starts it. Those of an existing cluster share one, one after
+another; the others start a control plane and must stop it. Where the operator is broken in one
+way, the run must end with the step that shows it, and name it.
 """
 
 import os
@@ -23,6 +24,8 @@ pytestmark = [pytest.mark.xdist_group("demo"), pytest.mark.timeout(240)]
 
 ROOT = Path(__file__).resolve().parents[2]
 BROKEN = Path(__file__).parent / "broken_operators"
+CRDS = ROOT / "deploy" / "gati" / "crds"
+DEFINITIONS = "customresourcedefinitions"
 RUN_SECONDS = 200
 
 
@@ -79,6 +82,28 @@ def started(folder: Path, *arguments: str) -> Iterator[subprocess.Popen[str]]:
             process.terminate()
 
 
+@pytest.fixture(scope="module")
+def cluster() -> Iterator[devcluster.Cluster]:
+    """The existing cluster of the runs that are given one; each must leave it as it was."""
+    with devcluster.start() as made:
+        yield made
+
+
+def existing(cluster: devcluster.Cluster) -> tuple[tuple[str, ...], dict[str, str]]:
+    """The arguments and the environment that make the demo use a cluster."""
+    return ("--context", cluster.name), {"KUBECONFIG": str(cluster.kubeconfig)}
+
+
+def have_definitions(cluster: devcluster.Cluster, *, wanted: bool) -> None:
+    """Let the cluster serve the kinds of gati.dev, or not."""
+    there = "gatihandlers.gati.dev" in cluster.kubectl("get", DEFINITIONS, "-o", "name")
+    if wanted and not there:
+        cluster.kubectl("apply", "--server-side", "-f", str(CRDS))
+        cluster.restart("kube-controller-manager")  # its garbage collector knows them at once
+    if there and not wanted:
+        cluster.kubectl("delete", "-f", str(CRDS), "--wait")
+
+
 def test_all_is_seen_and_nothing_is_left(tmp_path: Path) -> None:
     run = demo(tmp_path)
     assert run.returncode == 0, run.stdout + run.stderr
@@ -92,18 +117,34 @@ def test_all_is_seen_and_nothing_is_left(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
+def test_a_failed_run_stops_its_control_plane(tmp_path: Path) -> None:
+    run = demo(tmp_path, "--step-seconds", "15", DEMO_OPERATOR=broken("exits_at_start"))
+    check_failed(run, "operator starts", "the operator ended with exit code 1")
+    assert running_in(tmp_path) == []
+
+
 @pytest.mark.parametrize(
     ("operator", "step", "seen"),
     [
-        ("exits_at_start", "operator starts", "the operator ended with exit code 1"),
         ("ignores_updates", "change user-handler", "my-app:v1.0.0"),
         ("leaks_a_child", "delete users-api", "1 object left: ConfigMap handler-users-api-leaked"),
     ],
 )
 def test_a_broken_operator_fails_the_step_that_shows_it(
-    tmp_path: Path, operator: str, step: str, seen: str
+    tmp_path: Path, cluster: devcluster.Cluster, operator: str, step: str, seen: str
 ) -> None:
-    run = demo(tmp_path, "--step-seconds", "15", DEMO_OPERATOR=broken(operator))
+    have_definitions(cluster, wanted=True)
+    before = everything(cluster)
+    context, kubeconfig = existing(cluster)
+    arguments = ("--step-seconds", "15", *context, "--yes")
+    run = demo(tmp_path, *arguments, DEMO_OPERATOR=broken(operator), **kubeconfig)
+    check_failed(run, step, seen)
+    assert running_in(tmp_path) == []
+    assert everything(cluster) == before
+
+
+def check_failed(run: subprocess.CompletedProcess[str], step: str, seen: str) -> None:
+    """The run failed at that step, says what it saw there, and left the operator's log."""
     assert run.returncode == 1, run.stdout + run.stderr
     assert f"failed at the step: {step}\n" in run.stdout
     failed = re.search(r"FAILED: (.*)", run.stdout)
@@ -112,7 +153,6 @@ def test_a_broken_operator_fails_the_step_that_shows_it(
     log = re.search(r"all of them: (.*operator\.log)", run.stdout)
     assert log is not None
     assert Path(log[1]).read_text()
-    assert running_in(tmp_path) == []
 
 
 def test_ctrl_c_stops_everything(tmp_path: Path) -> None:
@@ -145,26 +185,24 @@ def test_a_kept_cluster_is_up_until_it_is_taken_down(tmp_path: Path) -> None:
     assert not layout_of(name[1]).folder.exists()
 
 
-@pytest.mark.parametrize("has_definitions", [True, False])
-def test_an_existing_cluster_keeps_what_it_had(tmp_path: Path, has_definitions: bool) -> None:
-    with devcluster.start() as cluster:
-        if has_definitions:
-            cluster.kubectl("apply", "--server-side", "-f", str(ROOT / "deploy/gati/crds"))
-            cluster.restart("kube-controller-manager")  # its garbage collector knows them at once
-        context = ("--context", cluster.name)
-        kubeconfig = {"KUBECONFIG": str(cluster.kubeconfig)}
-        before = everything(cluster)
+@pytest.mark.parametrize("has_definitions", [False, True])
+def test_an_existing_cluster_keeps_what_it_had(
+    tmp_path: Path, cluster: devcluster.Cluster, has_definitions: bool
+) -> None:
+    have_definitions(cluster, wanted=has_definitions)
+    context, kubeconfig = existing(cluster)
+    before = everything(cluster)
 
-        refused = demo(tmp_path, *context, **kubeconfig)
-        assert refused.returncode == 2
-        assert "create the namespace gati-demo-" in refused.stderr
-        assert ("create the definitions" in refused.stderr) is not has_definitions
-        assert "add --yes" in refused.stderr
-        assert everything(cluster) == before
+    refused = demo(tmp_path, *context, **kubeconfig)
+    assert refused.returncode == 2
+    assert "create the namespace gati-demo-" in refused.stderr
+    assert ("create the definitions" in refused.stderr) is not has_definitions
+    assert "add --yes" in refused.stderr
+    assert everything(cluster) == before
 
-        run = demo(tmp_path, *context, "--yes", **kubeconfig)
-        assert run.returncode == 0, run.stdout + run.stderr
-        assert everything(cluster) == before
+    run = demo(tmp_path, *context, "--yes", **kubeconfig)
+    assert run.returncode == 0, run.stdout + run.stderr
+    assert everything(cluster) == before
 
 
 def everything(cluster: devcluster.Cluster) -> set[str]:
@@ -172,5 +210,5 @@ def everything(cluster: devcluster.Cluster) -> set[str]:
     kinds = "namespaces,clusterroles,clusterrolebindings,priorityclasses"
     names = cluster.kubectl("get", kinds, "-o", "name").splitlines()
     path = '{range .items[*]}{.metadata.name} {.metadata.uid} {.metadata.generation}{"\\n"}{end}'
-    definitions = cluster.kubectl("get", "customresourcedefinitions", "-o", f"jsonpath={path}")
+    definitions = cluster.kubectl("get", DEFINITIONS, "-o", f"jsonpath={path}")
     return {*names, *definitions.splitlines()}
