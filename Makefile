@@ -36,7 +36,7 @@ demo: binaries ## The main job on a real control plane, with the samples
 	@$(BIN)/python -m demo $(if $(KEEP),--keep) $(ARGS)
 
 test: binaries ## All tests: unit, world, and the real control plane
-	@$(BIN)/python -m pytest -n 2 --dist loadgroup --durations 15 $(ARGS)
+	@$(BIN)/python -m pytest -n 3 --dist loadgroup --durations 15 $(ARGS)
 
 test-unit: setup ## The tests that need no control plane (seconds)
 	@$(BIN)/python -m pytest -n 2 tests/unit tests/world $(ARGS)
