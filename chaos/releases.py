@@ -1,4 +1,4 @@
-"""How the rig starts the operator: as it is installed, or with functions of its process replaced."""
+"""How the rig starts the operator: as installed, or with functions of its process replaced."""
 
 from __future__ import annotations
 

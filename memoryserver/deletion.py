@@ -15,7 +15,7 @@ _GRACE = "deletionGracePeriodSeconds"
 
 
 def marked_for_deletion(kind: Kind, obj: Object, now: datetime, grace: int | None) -> Object:
-    """The object after a DELETE that may shorten its grace period, in seconds, but not prolong it."""
+    """The object after a DELETE that may shorten its grace period (seconds), not prolong it."""
     seconds = _grace_of(kind, obj) if grace is None else grace
     marked: Object = clone(obj)
     metadata = marked["metadata"]

@@ -35,8 +35,8 @@ class Switches:
     ) -> None:
         """Raise CrashPoint at that write, counted from now; from then on every call raises it.
 
-        ``when="after"``: it is committed and the process dies before the answer comes. ``"before"``:
-        it is never sent. ``on`` narrows which writes count. Dry runs never do.
+        ``when="after"``: it is committed and the process dies before the answer comes.
+        ``"before"``: it is never sent. ``on`` narrows which writes count. Dry runs never do.
         """
         self.faults.crash_after(writes, when, on)
 

@@ -91,14 +91,14 @@ def cli() -> None:
 @click.option("--workers", type=click.IntRange(1, 256), default=32, show_default=True,
               help="Objects reconciled, and writes sent, at a time.")  # fmt: skip
 @click.option("--resync", type=float, default=36000.0, show_default=True,
-              help="Seconds after which each object is reconciled though nothing changed; 0: never. "
-              "An unchanged object costs no write.")  # fmt: skip
+              help="Seconds after which each object is reconciled though nothing changed; "
+              "0: never. An unchanged object costs no write.")  # fmt: skip
 @click.option("--backoff", type=float, default=1.0, show_default=True,
               help="Seconds before the second try of an object that failed; doubles.")  # fmt: skip
 @click.option("--backoff-limit", type=float, default=300.0, show_default=True,
               help="The longest such wait in seconds.")  # fmt: skip
 @click.option("--health-address", default="127.0.0.1:0", show_default=True,
-              help="host:port of /healthz, /readyz and /metrics; port 0: any free one.")  # fmt: skip
+              help="host:port of /healthz, /readyz and /metrics; port 0: a free one.")  # fmt: skip
 @click.option("--log-level", type=click.Choice(["debug", "info", "warning", "error"]),
               default="info", show_default=True)  # fmt: skip
 @click.option("--log-format", type=click.Choice(["auto", "console", "json"]), default="auto",
@@ -291,7 +291,7 @@ def _tell_refusals(document: Document) -> bool:
 
 
 def _tell_trouble(document: Document, status: dict[str, Any]) -> bool:
-    """Print the condition of an object that is not reconciled until a user changes it; True if so."""
+    """Print the condition of an object that waits for a user's change; True if it waits."""
     conditions = {each["type"]: each for each in status.get("conditions") or ()}
     stalled = conditions.get("Stalled", {}).get("status") == "True"
     refused = conditions.get("Accepted", {}).get("status") == "False"

@@ -16,7 +16,7 @@ from typing import Any, Protocol
 class Ask:
     """A question to a source. Equal questions are one question, asked once.
 
-    ``about`` is canonical JSON; ``within`` is how many seconds an answer stays good, None: for ever.
+    ``about`` is canonical JSON; ``within`` is how many seconds an answer stays good (None: always).
     """
 
     source: str

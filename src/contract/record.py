@@ -22,7 +22,7 @@ def finalizer(group: str) -> str:
 def recorded(parent: Object, group: str) -> dict[str, Any] | None:
     """The record that a parent carries, empty where there is none; None if it cannot be read.
 
-    Whoever may edit the parent may edit the record: nothing in it is believed that grants something.
+    Everyone who may edit the parent may edit the record: nothing in it may grant anything.
     """
     text = annotations_of(parent).get(record_annotation(group))
     try:

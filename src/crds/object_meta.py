@@ -19,12 +19,12 @@ _KEY_NAME = "([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9]"
 _VALUE = f"({_KEY_NAME})?"
 _ENDS = "and must start and end with an alphanumeric character"
 _LABEL_RULE = (
-    f"a lowercase RFC 1123 label must consist of lower case alphanumeric characters or '-', {_ENDS} "
-    f"(e.g. 'my-name',  or '123-abc', regex used for validation is '{_LABEL}')"
+    "a lowercase RFC 1123 label must consist of lower case alphanumeric characters or '-', "
+    f"{_ENDS} (e.g. 'my-name',  or '123-abc', regex used for validation is '{_LABEL}')"
 )
 _SUBDOMAIN_RULE = (
-    "a lowercase RFC 1123 subdomain must consist of lower case alphanumeric characters, '-' or '.', "
-    f"{_ENDS} (e.g. 'example.com', regex used for validation is '{_SUBDOMAIN}')"
+    "a lowercase RFC 1123 subdomain must consist of lower case alphanumeric characters, "
+    f"'-' or '.', {_ENDS} (e.g. 'example.com', regex used for validation is '{_SUBDOMAIN}')"
 )
 _NAME_CHARACTERS = f"must consist of alphanumeric characters, '-', '_' or '.', {_ENDS}"
 _KEY_RULE = (
@@ -179,19 +179,26 @@ def metadata_refusals(metadata: Mapping[str, Any]) -> Iterator[Refusal]:
         yield invalid("metadata.name", name, why)
     for why in _label(metadata["namespace"]) if metadata.get("namespace") else ():
         yield invalid("metadata.namespace", metadata["namespace"], why)
-    for key, value in metadata.get("labels", {}).items():
+    yield from _label_refusals(metadata.get("labels", {}))
+    yield from _annotation_refusals(metadata.get("annotations", {}))
+    yield from _owner_refusals(metadata.get("ownerReferences", []))
+    yield from _finalizer_refusals(metadata.get("finalizers", []))
+
+
+def _label_refusals(labels: Mapping[str, str]) -> Iterator[Refusal]:
+    for key, value in labels.items():
         for why in _key(key):
             yield invalid("metadata.labels", key, why)
         for why in _label_value(value):
             yield invalid("metadata.labels", value, why)
-    annotations = metadata.get("annotations", {})
+
+
+def _annotation_refusals(annotations: Mapping[str, str]) -> Iterator[Refusal]:
     for key in annotations:
         for why in _key(key.lower()):
             yield invalid("metadata.annotations", key, why)
     if sum(_size(key) + _size(value) for key, value in annotations.items()) > _ANNOTATIONS_LIMIT:
         yield too_long("metadata.annotations", _ANNOTATIONS_LIMIT)
-    yield from _owner_refusals(metadata.get("ownerReferences", []))
-    yield from _finalizer_refusals(metadata.get("finalizers", []))
 
 
 def _owner_refusals(owners: list[dict[str, Any] | None]) -> Iterator[Refusal]:

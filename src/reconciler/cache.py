@@ -3,7 +3,8 @@
 The rule: a version of an object replaces an older one and never a newer one, from whichever source
 the two came. A list or a watch is complete up to its resource version. So the answer to an own
 write that is not newer adds nothing, and an object that is missing from a list is deleted unless
-the cached version is newer than the list. Callbacks get each change, also deletions missed in a gap.
+the cached version is newer than the list. Callbacks get each change,
+also deletions missed in a gap.
 
 Objects are held encoded and decoded for each reader: as dicts they take ten times the memory, and
 a reader that changes its copy changes no other reader's.
@@ -245,7 +246,7 @@ class Store:
         return _uid(obj) in self._removed and not _is_terminating(obj)
 
     def _drop(self, obj: Object) -> None:
-        """Forget this object, unless another one has its name by now, or a later version is held."""
+        """Forget this object, unless another one has its name or a later version is held."""
         key = key_parts(obj)
         held = self._objects.get(key)
         if held and held.uid == _uid(obj) and not known_newer(held.version, _version(obj)):
@@ -276,7 +277,7 @@ class Store:
         return Held(_uid(obj), _version(obj), self._owners(kept), index, content)
 
     def _exchange(self, key: NamespacedName, new: Held | None) -> list[Change]:
-        """Store an object; another one of the same name is first deleted, as a change of its own."""
+        """Store an object; first delete another one of its name, as a change of its own."""
         held = self._objects.get(key)
         if held and new and held.uid != new.uid:
             return [self._set(key, None), self._set(key, new)]

@@ -220,7 +220,7 @@ class _Pass:
         return self._plan(after(sight.again(), of_children))
 
     async def _status(self, plan: Plan) -> tuple[bool, float | None]:
-        """Write the status where it is due: (is the parent gone?, in how many seconds it is due)."""
+        """Write the status where it is due: (is the parent gone?, seconds until it is due)."""
         if self._failed is not None:
             return False, None
         due = self._parents.status_due(self._parent, plan.status)

@@ -107,7 +107,7 @@ class Parents:
         metadata = self._identity(parent)
         text = annotations_of(parent).get(record_annotation(group))
         if plan.record is not None and (plan.record or text is not None):
-            # An empty one too: where a user wrote the annotation, an apply without it removes nothing.
+            # An empty one too: an apply without an annotation that a user wrote removes nothing.
             text = _canonical(plan.record)
         if text is not None:
             metadata["annotations"] = {record_annotation(group): text}
@@ -147,7 +147,7 @@ class Parents:
         return max(0.0, self._written_at.get(uid, -math.inf) + PROGRESS_SECONDS - _now())
 
     async def write_status(self, parent: Object, status: Object) -> None:
-        """Apply the status to exactly this object; what the API server makes of it is remembered."""
+        """Apply the status to exactly this object; remember what the API server makes of it."""
         uid = parent["metadata"]["uid"]
         self._note_status_write(uid)
         body = {"metadata": self._identity(parent), "status": status}

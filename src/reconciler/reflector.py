@@ -89,8 +89,8 @@ class Reflector:
     """Lists and watches one kind in one namespace (None: in all) into a store.
 
     ``names_only`` asks for the metadata of the objects and nothing else. ``optional``: where the
-    kind is not served, it is not asked for again before ``retry``. ``lists`` bounds the lists that run at once.
-    ``remedies`` are commands to name in ``reason`` by HTTP status (401, 403, 404).
+    kind is not served, it is not asked for again before ``retry``. ``lists`` bounds the lists that
+    run at once. ``remedies`` are commands to name in ``reason`` by HTTP status (401, 403, 404).
 
     Readable at any time: ``state``, ``reason`` (empty while all is well), ``absent`` (an optional
     kind that is not served or may not be read), ``last_frame_at`` (loop time),

@@ -202,7 +202,7 @@ class Runtime:
         return self.watches.reflectors
 
     def not_ready(self) -> list[str]:
-        """One line for each required kind that is not cached, with the reason; empty when all are."""
+        """One line for each required kind that is not cached, with the reason."""
         readiness = self.watches.readiness()
         return [f"{name}: {reason}" for name, reason in readiness.items() if reason]
 

@@ -65,8 +65,8 @@ class Watches:
 
     ``changed`` is called with each change, ``filled`` with the cached watch whenever its cache was
     filled or can no longer be watched, ``optional_wanted`` when a kind is wanted that may not be
-    served: then discovery is to call ``retry``. ``scopes`` are the namespaces that the process looks at
-    (None: all); ``remedies`` are named beside the reason why a kind cannot be watched.
+    served: then discovery is to call ``retry``. ``scopes`` are the namespaces that the process
+    watches (None: all); ``remedies`` are named beside the reason why a kind cannot be watched.
     """
 
     def __init__(

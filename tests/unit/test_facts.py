@@ -711,6 +711,25 @@ BEHAVIOURS = [
 ]
 
 
+async def behave(behaviour: str) -> str:
+    """The answer of a source that behaves like this."""
+    if behaviour == "is slow":
+        await asyncio.sleep(2)
+    elif behaviour == "is down":
+        raise Unavailable("down")
+    elif behaviour == "refuses":
+        raise Refused("no")
+    elif behaviour == "hangs":
+        await asyncio.sleep(1_000_000)
+    elif behaviour == "is stubborn":
+        with contextlib.suppress(asyncio.CancelledError):
+            await asyncio.sleep(1_000_000)
+        await asyncio.sleep(1.5)
+    elif behaviour == "breaks":
+        raise RuntimeError
+    return "x" * (1000 if behaviour == "is big" else 30)
+
+
 @given(
     steps=STEPS,
     behaviours=st.lists(st.sampled_from(BEHAVIOURS), min_size=1, max_size=12),
@@ -720,26 +739,8 @@ BEHAVIOURS = [
 def test_in_any_interleaving_bounds_hold_and_nothing_stays(steps, behaviours, at_once, within):
     script = itertools.cycle(behaviours)
 
-    async def answers(about: Any) -> Any:
-        behaviour = next(script)
-        if behaviour == "is slow":
-            await asyncio.sleep(2)
-        elif behaviour == "is down":
-            raise Unavailable("down")
-        elif behaviour == "refuses":
-            raise Refused("no")
-        elif behaviour == "hangs":
-            await asyncio.sleep(1_000_000)
-        elif behaviour == "is stubborn":
-            with contextlib.suppress(asyncio.CancelledError):
-                await asyncio.sleep(1_000_000)
-            await asyncio.sleep(1.5)
-        elif behaviour == "breaks":
-            raise RuntimeError
-        return "x" * (1000 if behaviour == "is big" else 30)
-
     async def run() -> None:
-        source = ScriptedSource("git", answers, at_once=at_once, seconds=5)
+        source = ScriptedSource("git", lambda _: behave(next(script)), at_once=at_once, seconds=5)
         bench = Bench(source, limit=100)
         asked: set[Ask] = set()
 

@@ -81,7 +81,7 @@ def bounds(autoscaler: Object) -> tuple[int, int]:
 
 
 def target_of(autoscaler: Object) -> str | None:
-    """The name of the Deployment that an autoscaler scales, or None where it scales another kind."""
+    """The name of the Deployment that an autoscaler scales; None where it scales another kind."""
     target = autoscaler.get("spec", {}).get("scaleTargetRef") or {}
     group = str(target.get("apiVersion", "")).partition("/")[0]
     return target.get("name") if (group, target.get("kind")) == ("apps", "Deployment") else None

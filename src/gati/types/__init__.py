@@ -1,6 +1,6 @@
 """The API of gati.dev as Python types: the one declaration of each field of its three CRDs.
 
-Schemas, reference pages and ``kubectl explain`` are generated from here (``python -m commands.generate``),
+Schemas, reference pages and ``kubectl explain`` are generated from here (``make generate``),
 and these types are what the operator decodes. Both served versions share one schema that holds both
 spellings of a field; which one was used is known to ``gati.handler.resolve`` alone.
 """

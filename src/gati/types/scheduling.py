@@ -258,7 +258,7 @@ class Toleration(Part, frozen=True, kw_only=True):
         Annotated[
             int,
             whole(
-                "Seconds a pod stays on a node that gets the taint while it runs. Default: for ever.",
+                "Seconds a pod stays on a node that gets the taint later. Default: for ever.",
                 0,
                 2**31 - 1,
             ),

@@ -22,7 +22,7 @@ from objects.quantity import Quantity, amount
 
 DEFAULT_REQUESTS = {"cpu": Quantity("100m"), "memory": Quantity("128Mi")}
 DEFAULT_LIMITS = {"cpu": Quantity("500m"), "memory": Quantity("512Mi")}
-"""By the names of the fields below. Where a written one crosses a default, the default gives way."""
+"""By the names of the fields below. A default that crosses a written value gives way to it."""
 
 NON_ROOT = 65532
 """The ``nonroot`` user of the distroless images; any number but 0 would do."""

@@ -67,7 +67,8 @@ def load(
     """The cluster to connect to.
 
     In this order: ``path``; ``$KUBECONFIG`` (several files are merged, the first
-    value of each field wins); the pod's ServiceAccount, unless a context is named; ``~/.kube/config``.
+    value of each field wins); the pod's ServiceAccount, unless a context is named;
+    ``~/.kube/config``.
     """
     if paths := path or environ.get("KUBECONFIG", ""):
         files = [Path(each).expanduser() for each in paths.split(os.pathsep) if each]

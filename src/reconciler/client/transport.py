@@ -28,7 +28,7 @@ from reconciler.client.kubeconfig import Cluster, Pem
 from reconciler.client.wire import Answer
 
 OnRequest = Callable[[str, str, int, float], None]
-"""Called after each request with its verb, resource, HTTP status (0: no answer), seconds to the answer."""
+"""Called after each request: verb, resource, HTTP status (0: no answer), seconds to the answer."""
 
 _CONNECT_SECONDS = 10.0
 

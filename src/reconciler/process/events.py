@@ -220,7 +220,7 @@ class Recorder:
             self._queue.task_done()
 
     async def _write(self, event: _Waiting) -> None:
-        """Create the Event, or raise its count; an Event that was deleted since is created again."""
+        """Create the Event, or raise its count; create a deleted Event again."""
         series = event.series
         series.waiting = False
         latest = {"count": series.count, "lastTimestamp": _timestamp(series.last)}

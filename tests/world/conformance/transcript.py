@@ -283,13 +283,11 @@ def cleaned(obj: Object) -> Object:
         for e in metadata.pop("managedFields", None) or ()
         if e["manager"] != "kube-controller-manager"
     }
-    for name in ("uid", "creationTimestamp", "deletionTimestamp"):
-        if name in metadata:
-            metadata[name] = "<set>"
+    given = {"uid", "creationTimestamp", "deletionTimestamp"} & metadata.keys()
+    metadata |= dict.fromkeys(given, "<set>")
     for name in ("namespace", "resourceVersion"):
         metadata.pop(name, None)
-    for annotation in ("deployment.kubernetes.io/revision",):
-        (metadata.get("annotations") or {}).pop(annotation, None)
+    (metadata.get("annotations") or {}).pop("deployment.kubernetes.io/revision", None)
     if not metadata.get("annotations"):
         metadata.pop("annotations", None)
     if obj["kind"] in _CONTROLLED:

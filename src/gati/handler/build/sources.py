@@ -19,7 +19,7 @@ def env(spec: GatiHandlerSpec) -> list[Object]:
 
 
 def env_from(spec: GatiHandlerSpec, own_config_map: str) -> list[Object]:
-    """``envFrom`` of the container; the handler's own config comes first, so that all others win."""
+    """``envFrom`` of the container; the handler's own config is first, so that all others win."""
     own = [{"configMapRef": {"name": own_config_map}}] if spec.config else []
     return [*own, *map(plain, spec.env_from)]
 
