@@ -78,7 +78,7 @@ def _fields(draw: Draw, schema: Schema) -> Object:
     return {key: _value(draw, properties[key]) for key in keys}
 
 
-def _text(draw: Draw, schema: Schema) -> str:
+def _text(draw: Draw, schema: Schema) -> Any:
     patterns = [schema["pattern"]] if "pattern" in schema else []
     for rule in schema.get("x-kubernetes-validations", ()):
         patterns += PATTERN_OF_RULE.findall(rule["rule"].replace("\\\\", "\\"))
@@ -197,11 +197,11 @@ def _too_many_items(draw: Draw, value: list[Any], schema: Schema) -> list[Any]:
     return [item] * more
 
 
-def _text_at_a_limit(draw: Draw, value: str, schema: Schema) -> str:
+def _text_at_a_limit(draw: Draw, value: str, schema: Schema) -> Any:
     length = schema.get("maxLength", 10) + draw(st.integers(-1, 1))
     return (value or "a")[:1] + draw(st.sampled_from("aé😀")) * (length - 1)
 
 
-def _number_at_a_limit(draw: Draw, value: int, schema: Schema) -> int:
+def _number_at_a_limit(draw: Draw, value: int, schema: Schema) -> Any:
     bound = draw(st.sampled_from([schema.get("minimum", 0), schema.get("maximum", 0)]))
     return bound + draw(st.integers(-1, 1))

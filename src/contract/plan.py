@@ -97,15 +97,19 @@ NO_RIGHTS: tuple[Right, ...] = ()
 
 
 class Controller(Protocol):
-    """What a domain gives the runtime for one kind. All methods are pure.
+    """What a domain gives the runtime for one kind. All methods are pure."""
 
-    ``watches`` are looked at in every pass; ``rights`` are those that neither the watches nor
-    the children imply.
-    """
+    @property
+    def kind(self) -> Kind:
+        """The kind of the parents."""
 
-    kind: Kind
-    watches: tuple[Watch, ...]
-    rights: tuple[Right, ...]
+    @property
+    def watches(self) -> tuple[Watch, ...]:
+        """What is looked at in every pass."""
+
+    @property
+    def rights(self) -> tuple[Right, ...]:
+        """Rights that neither the watches nor the children imply."""
 
     def read(self, parent: Object) -> Any:
         """The parent's spec, parsed once a pass. An invalid spec is a value, not an exception."""

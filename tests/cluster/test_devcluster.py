@@ -21,6 +21,7 @@ import yaml
 import devcluster
 from devcluster import Cluster, DevclusterError, etcd
 from devcluster.api import Api
+from devcluster.binaries import kubectl
 from devcluster.components import COMPONENTS
 from devcluster.kwok import BEHAVIOUR_LABEL
 from devcluster.layout import OPTIONAL
@@ -95,8 +96,7 @@ def test_rights_are_enforced(cluster: Cluster, namespace: str) -> None:
 
     def ask(verb: str) -> str:
         asked = ["auth", "can-i", verb, "pods", f"--kubeconfig={kubeconfig}"]
-        program = devcluster.cluster.kubectl_program()
-        run = subprocess.run([program, *asked], capture_output=True, text=True, check=False)
+        run = subprocess.run([str(kubectl()), *asked], capture_output=True, text=True, check=False)
         return run.stdout.strip()
 
     assert ask("list") == "yes"

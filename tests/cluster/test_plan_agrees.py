@@ -130,7 +130,7 @@ def test_the_table_of_taken_objects_is_stored_as_it_says(server: Server) -> None
     assert server.create(EVERY_PART).spec == EVERY_PART["spec"]
 
 
-METADATA = [
+METADATA: list[Any] = [
     {}, None, [], "x", {"name": ""}, {"name": None}, {"name": 5}, {"name": "a.b"}, {"name": "A"},
     {"name": "a" * 253}, {"name": "a" * 254}, {"name": "a\n"}, {"generateName": "a-"},
     {"labels": {"/a": "", "a/": "", "": "", "a/b/c": "", "x" * 64: "y" * 64, "\u00fc": "\u00fc"}},

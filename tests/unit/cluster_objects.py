@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from typing import Any
 
 from hypothesis import strategies as st
 
@@ -76,7 +77,7 @@ _REASONS = (
     "CreateContainerConfigError",
     "ContainerCreating",
 )
-_CONDITIONS = st.lists(
+_CONDITIONS: st.SearchStrategy[Any] = st.lists(
     st.fixed_dictionaries(
         {
             "type": st.sampled_from(["Available", "Progressing", "ReplicaFailure", "PodScheduled"]),
@@ -92,7 +93,7 @@ _CONDITIONS = st.lists(
     max_size=3,
     unique_by=lambda condition: condition["type"],
 )
-_CONTAINERS = st.lists(
+_CONTAINERS: st.SearchStrategy[Any] = st.lists(
     st.fixed_dictionaries(
         {
             "name": st.just("main"),
@@ -120,4 +121,4 @@ def _with_status(draw: st.DrawFn, kind: Kind, obj: Object) -> Object:
     if kind == POD:
         status["phase"] = draw(st.sampled_from(["Pending", "Running", "Failed"]))
         status["containerStatuses"] = draw(_CONTAINERS)
-    return {**obj, "status": status} if status or draw(st.booleans()) else obj
+    return {**obj, "status": status} if bool(status) or draw(st.booleans()) else obj

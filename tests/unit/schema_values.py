@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any
 
 from hypothesis import strategies as st
@@ -70,11 +71,15 @@ def _objects(schema: Mapping[str, Any]) -> st.SearchStrategy[Object]:
     return st.builds(overlaid, st.fixed_dictionaries(required), st.just(set()), few(schema))
 
 
+def _pair(name: str, value: Any) -> tuple[str, Any]:
+    return name, value
+
+
 def few(schema: Mapping[str, Any], most: int = 4) -> st.SearchStrategy[Object]:
     """Some of the optional fields of an object."""
     required = schema.get("required", ())
     optional = [
-        values(each).map(lambda value, name=name: (name, value))
+        values(each).map(partial(_pair, name))
         for name, each in sorted(schema["properties"].items())
         if name not in required
     ]

@@ -192,13 +192,11 @@ def troubles(draw: st.DrawFn, children: tuple[Child, ...]) -> dict[str, Any]:
 def shuffled(seen: Seen) -> Iterator[Seen]:
     """The same, with its maps in another order."""
     for turn in (1, 2):
-        yield replace(
-            seen,
-            **{
-                name: dict(_turned(list(getattr(seen, name).items()), turn))
-                for name in ("children", "needed", "facts", "foreign", "refused", "contested")
-            },
-        )
+        maps: dict[str, Any] = {
+            name: dict(_turned(list(getattr(seen, name).items()), turn))
+            for name in ("children", "needed", "facts", "foreign", "refused", "contested")
+        }
+        yield replace(seen, **maps)
 
 
 def _turned(items: list[Any], turn: int) -> list[Any]:

@@ -18,10 +18,10 @@ from structlog.testing import capture_logs
 from contract.demands import Watch
 from contract.facts import Ask
 from contract.model import Kind
-from contract.plan import Plan
 from reconciler.client.kubeconfig import Cluster
 from reconciler.process import app
 from reconciler.reflector import INITIAL_EVENTS_END
+from unit.controllers import Idle
 from unit.loopback import status
 
 WIDGET = Kind("example.org", "v1", "Widget", "widgets")
@@ -35,24 +35,8 @@ OBJECT = {
 }
 
 
-class Widgets:
-    """Wants nothing; asks ``asks``."""
-
-    kind = WIDGET
-    rights = ()
-
-    def __init__(self, *asks: Ask, optional: bool = True) -> None:
-        self.watches = (Watch(GADGET, optional=optional),)
-        self.asks = asks
-
-    def read(self, parent):
-        return None
-
-    def needs(self, parent, spec, seen, now):
-        return self.asks
-
-    def plan(self, parent, spec, seen, now):
-        return Plan(status=None)
+def widgets(*demands: Ask, optional: bool = True) -> Idle:
+    return Idle(WIDGET, Watch(GADGET, optional=optional), demands=demands)
 
 
 class Hanging:
@@ -129,7 +113,7 @@ async def until(condition: Callable[[], bool]) -> None:
 
 
 @contextlib.asynccontextmanager
-async def running(server: Any, controller: Widgets, *sources: Any):
+async def running(server: Any, controller: Idle, *sources: Any):
     """A process that is ended by SIGTERM, and then has to have exited with 0."""
     settings = app.Settings(name="test", version="1")
     with capture_logs() as lines:
@@ -148,7 +132,7 @@ async def running(server: Any, controller: Widgets, *sources: Any):
 
 async def test_metrics_hold_the_age_of_the_last_frame(server):
     script(server)
-    async with running(server, Widgets()) as process:
+    async with running(server, widgets()) as process:
         await until(lambda: process.logged("caches are filled"))
         ages = []
         for _ in range(2):
@@ -160,7 +144,7 @@ async def test_metrics_hold_the_age_of_the_last_frame(server):
 
 async def test_an_absent_optional_kind_leaves_the_process_ready(server):
     script(server, absent=("gadgets",))
-    async with running(server, Widgets()) as process:
+    async with running(server, widgets()) as process:
         await until(lambda: process.logged("waiting", kind="gadgets.example.org"))
         await until(lambda: process.logged("caches are filled"))
         assert process.logged("waiting", log_level="info")
@@ -173,7 +157,7 @@ async def test_an_absent_optional_kind_leaves_the_process_ready(server):
 
 async def test_an_absent_required_kind_is_why_the_process_is_not_ready(server):
     script(server, absent=("gadgets",))
-    async with running(server, Widgets(optional=False)) as process:
+    async with running(server, widgets(optional=False)) as process:
         await until(lambda: process.logged("waiting", log_level="warning"))
         code, text = await process.get("/readyz")
         assert (code, text) == (503, "gadgets.example.org: not served: gadgets.example.org v1\n")
@@ -187,7 +171,7 @@ async def test_silent_required_watches_are_unhealthy_beside_a_lively_optional_on
 ):
     monkeypatch.setattr(app, "STALE_SECONDS", 0.3)
     script(server, lively=("gadgets",))
-    async with running(server, Widgets()) as process:
+    async with running(server, widgets()) as process:
         await until(lambda: process.logged("caches are filled"))
         async with asyncio.timeout(30):
             while (await process.get("/healthz"))[0] == 200:
@@ -198,6 +182,6 @@ async def test_silent_required_watches_are_unhealthy_beside_a_lively_optional_on
 async def test_a_stop_cancels_the_questions_to_sources(server):
     script(server)
     source = Hanging()
-    async with running(server, Widgets(Ask.of("hanging", "?")), source):
+    async with running(server, widgets(Ask.of("hanging", "?")), source):
         await asyncio.wait_for(source.asked.wait(), 30)
     assert source.cancelled

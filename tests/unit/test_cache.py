@@ -108,7 +108,9 @@ def test_a_terminating_object_stays_in_the_store():
     store, _ = made()
     store.replace(store.cut([pod(version=10, finalizers=["f"])]), "10")
     store.put(pod(version=11, finalizers=["f"], deletionTimestamp="2026-01-01T00:00:00Z"))
-    assert "deletionTimestamp" in store.get("n", "a")["metadata"]
+    held = store.get("n", "a")
+    assert held is not None
+    assert "deletionTimestamp" in held["metadata"]
     store.replace(store.cut([pod("b", 11)]), "11")
     store.remove(pod("b", 11))
     store.observe(WatchEvent("MODIFIED", pod("b", 12, deletionTimestamp="2026-01-01T00:00:00Z")))
@@ -379,7 +381,7 @@ def test_answers_and_frames_in_any_order_converge(data):
                 store.put(event.object)
     store.observe(WatchEvent("BOOKMARK", pod("", len(history))))
     expected = [history[-1].object] if history[-1].type != "DELETED" else []
-    held = [store.get(*key)["metadata"]["labels"] for key in store]
+    held = [(store.get(*key) or {})["metadata"]["labels"] for key in store]
     assert held == [each["metadata"]["labels"] for each in expected]
     for (_, _, new), (_, old, _) in itertools.pairwise(told):
         assert new == old, "announcements are a chain without gaps"

@@ -136,9 +136,9 @@ async def _pass(controller: Controller, api: MemoryApi, place: tuple[str, str]) 
         made = Parents(api, kind, manager="operator", written=lambda _: None)
         target = KubernetesTarget(api, manager="operator")
         reconciler = Reconciler(controller, api, target, made, lambda: NOW)
-        while watch := (await reconciler.reconcile(parent, library, lambda _: None)).waits_for:
-            listing = await api.list(watch.kind, labels=watch.labels)
-            library.hold(watch, listing.items, kind.group)
+        while waits := (await reconciler.reconcile(parent, library, lambda _: None)).waits_for:
+            listing = await api.list(waits.kind, labels=waits.labels)
+            library.hold(waits, listing.items, kind.group)
 
 
 def comes_to_rest(controller: Controller, api: MemoryApi, place: tuple[str, str]) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 import random
+from typing import cast
 
 import pytest
 from structlog.testing import capture_logs
@@ -25,7 +26,7 @@ def seconds() -> float:
     return asyncio.get_running_loop().time()
 
 
-class Server(Api):
+class Server:
     """A server whose kinds come and go, and whose discovery can fail."""
 
     def __init__(self) -> None:
@@ -55,7 +56,9 @@ class Bench:
         self.server = Server()
         self.watched = True
         self.changes: list[float] = []
-        self.known = Discovered(self.server, watched=lambda: self.watched, rng=random.Random(1))
+        self.known = Discovered(
+            cast("Api", self.server), watched=lambda: self.watched, rng=random.Random(1)
+        )
         self.discoveries = 0
         self._last = UNKNOWN
         self.known.on_discovery.append(self._discovered)
@@ -85,7 +88,7 @@ async def bench():
         assert isinstance(results[0], asyncio.CancelledError)
 
 
-UNKNOWN = {"Deployment": None, "HTTPRoute": None, "ScaledObject": None}
+UNKNOWN: dict[str, bool | None] = {"Deployment": None, "HTTPRoute": None, "ScaledObject": None}
 FIRST = {"Deployment": True, "HTTPRoute": True, "ScaledObject": False}
 
 

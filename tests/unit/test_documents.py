@@ -67,7 +67,7 @@ WHOLE = [
 
 def asked_of_kubectl(text: str | bytes):
     """The object that kubectl reads, or None where it refuses the text."""
-    command = [kubectl(), "annotate", "--local", "-f", "-", "-o", "json", "a=b"]
+    command = [str(kubectl()), "annotate", "--local", "-f", "-", "-o", "json", "a=b"]
     data = text.encode() if isinstance(text, str) else text
     done = subprocess.run(
         [*command, "--kubeconfig=/dev/null"], input=data, capture_output=True, check=False

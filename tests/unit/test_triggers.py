@@ -14,6 +14,7 @@ from objects.kinds import CONFIG_MAP, POD
 from reconciler.cache import Store
 from reconciler.queue import WorkQueue
 from reconciler.triggers import Interests, Triggers
+from unit.controllers import Idle
 
 pytestmark = pytest.mark.looptime
 
@@ -31,10 +32,7 @@ MAPS = Watch(CONFIG_MAP)
 OPTIONAL = Watch(POD, optional=True, labels="x")
 
 
-class Widgets:
-    kind = KIND
-    watches = (Watch(CONFIG_MAP, child=True), PODS, OPTIONAL)
-    rights = ()
+WIDGETS = Idle(KIND, Watch(CONFIG_MAP, child=True), PODS, OPTIONAL)
 
 
 def widget(name: str = "w", **metadata: Any) -> Object:
@@ -64,7 +62,7 @@ class Bench:
         self.queue: WorkQueue[Key] = WorkQueue()
         self.gone: list[tuple[Any, ...]] = []
         self.triggers = Triggers(
-            (Widgets(),), self.queue, lambda _: self.store, lambda *args: self.gone.append(args)
+            (WIDGETS,), self.queue, lambda _: self.store, lambda *args: self.gone.append(args)
         )
         self.store.replace(self.store.cut([widget(), widget("v")]), "")
 

@@ -15,6 +15,7 @@ from contract.model import Key, Kind, Object
 from memoryserver import MemoryApi
 from objects.kinds import CONFIG_MAP, POD
 from reconciler.watches import LINGER, PATIENCE, Watches, cached_form
+from unit.controllers import Idle
 
 pytestmark = pytest.mark.looptime
 
@@ -25,18 +26,14 @@ ONE, TWO = Key(KIND, "shop", "one"), Key(KIND, "shop", "two")
 DEMANDED = Watch(SECRET)
 
 
-class Widgets:
-    kind = KIND
-    rights = ()
-
-    def __init__(self, *watches: Watch) -> None:
-        self.watches = watches
+def widgets(*watches: Watch) -> Idle:
+    return Idle(KIND, *watches)
 
 
 class Bench:
     """Watches at work, and what they announced."""
 
-    def __init__(self, api: MemoryApi, *controllers: Widgets, scopes: Any = (None,)) -> None:
+    def __init__(self, api: MemoryApi, *controllers: Idle, scopes: Any = (None,)) -> None:
         self.filled: list[Watch] = []
         self.changes: list[tuple[Watch, str]] = []
         self.wanted = 0
@@ -71,7 +68,7 @@ async def start(api):
     """Makes benches at work, which end with the test."""
     tasks = []
 
-    def make(*controllers: Widgets, **options: Any) -> Bench:
+    def make(*controllers: Idle, **options: Any) -> Bench:
         bench = Bench(api, *controllers, **options)
         tasks.append(asyncio.create_task(bench.watches.run()))
         return bench
@@ -89,8 +86,8 @@ def secret(name: str) -> Object:
 
 
 async def test_what_is_cached_alike_is_cached_once(start):
-    first = Widgets(MAPS, Watch(POD))
-    second = Widgets(Watch(CONFIG_MAP, removable=False), replace(PODS, labels="x"))
+    first = widgets(MAPS, Watch(POD))
+    second = widgets(Watch(CONFIG_MAP, removable=False), replace(PODS, labels="x"))
     bench = start(first, second)
     await asyncio.sleep(1)
     assert sorted(each.store.kind.kind for each in bench.watches.reflectors) == [
@@ -104,7 +101,7 @@ async def test_what_is_cached_alike_is_cached_once(start):
 
 
 async def test_each_scope_has_a_reflector_and_a_place_of_its_own_has_one(start):
-    bench = start(Widgets(MAPS, Watch(SECRET, namespace="system")), scopes=("a", "b"))
+    bench = start(widgets(MAPS, Watch(SECRET, namespace="system")), scopes=("a", "b"))
     found = {(each.store.kind.kind, each.namespace) for each in bench.watches.reflectors}
     assert found == {(kind, scope) for kind in ("Widget", "ConfigMap") for scope in ("a", "b")} | {
         ("Secret", "system")
@@ -113,7 +110,7 @@ async def test_each_scope_has_a_reflector_and_a_place_of_its_own_has_one(start):
 
 async def test_a_required_cache_is_waited_for_however_long(api, start):
     api.refuse(CONFIG_MAP)
-    controller = Widgets(MAPS)
+    controller = widgets(MAPS)
     bench = start(controller)
     await asyncio.sleep(10 * PATIENCE)
     assert bench.watches.unfilled(controller) == cached_form(MAPS)
@@ -126,7 +123,7 @@ async def test_a_required_cache_is_waited_for_however_long(api, start):
 
 
 async def test_an_optional_kind_that_is_required_elsewhere_is_required(start):
-    bench = start(Widgets(PODS), Widgets(Watch(POD)))
+    bench = start(widgets(PODS), widgets(Watch(POD)))
     assert "Pod" in {each.store.kind.kind for each in bench.watches.required}
     assert bench.wanted == 0
 
@@ -134,7 +131,7 @@ async def test_an_optional_kind_that_is_required_elsewhere_is_required(start):
 @pytest.mark.parametrize("how", ["unserve", "refuse"])
 async def test_an_optional_kind_that_is_missing_is_absent_at_once(api, start, how):
     getattr(api, how)(POD)
-    controller = Widgets(PODS)
+    controller = widgets(PODS)
     bench = start(controller)
     await asyncio.sleep(PATIENCE / 2)
     assert bench.watches.absent(PODS)
@@ -146,7 +143,7 @@ async def test_an_optional_kind_that_is_missing_is_absent_at_once(api, start, ho
 
 async def test_an_optional_kind_without_answer_is_absent_after_a_while(api, start):
     api.delay(10 * PATIENCE, kind=POD)
-    controller = Widgets(PODS)
+    controller = widgets(PODS)
     bench = start(controller)
     await asyncio.sleep(PATIENCE - 1)
     assert bench.watches.unfilled(controller) == cached_form(PODS)
@@ -160,7 +157,7 @@ async def test_an_optional_kind_without_answer_is_absent_after_a_while(api, star
 
 async def test_an_absent_kind_that_is_served_later_is_cached(api, start):
     api.unserve(POD)
-    bench = start(Widgets(PODS))
+    bench = start(widgets(PODS))
     await asyncio.sleep(PATIENCE)
     bench.filled.clear()
     api.serve(POD)
@@ -175,7 +172,7 @@ async def test_an_absent_kind_that_is_served_later_is_cached(api, start):
 
 async def test_a_demanded_watch_appears_and_shows_what_there_is(api, start):
     await api.create(SECRET, secret("x"))
-    bench = start(Widgets())
+    bench = start(widgets())
     await asyncio.sleep(1)
     assert bench.watches.store(DEMANDED) is None
     bench.watches.demand(ONE, [DEMANDED])
@@ -188,7 +185,7 @@ async def test_a_demanded_watch_appears_and_shows_what_there_is(api, start):
 
 
 async def test_a_demanded_watch_lingers_after_its_last_demand(start):
-    bench = start(Widgets())
+    bench = start(widgets())
     for key in (ONE, TWO):
         bench.watches.demand(key, [DEMANDED])
     await asyncio.sleep(1)
@@ -204,7 +201,7 @@ async def test_a_demanded_watch_lingers_after_its_last_demand(start):
 
 
 async def test_a_watch_that_ended_costs_the_api_server_nothing(api, start):
-    bench = start(Widgets())
+    bench = start(widgets())
     bench.watches.demand(ONE, [DEMANDED])
     await asyncio.sleep(1)
     bench.watches.demand(ONE, [])
@@ -218,7 +215,7 @@ async def test_a_watch_that_ended_costs_the_api_server_nothing(api, start):
 
 
 async def test_a_watch_that_is_demanded_again_in_time_goes_on(api, start):
-    bench = start(Widgets())
+    bench = start(widgets())
     bench.watches.demand(ONE, [DEMANDED])
     await asyncio.sleep(1)
     store = bench.watches.store(DEMANDED)
@@ -231,7 +228,7 @@ async def test_a_watch_that_is_demanded_again_in_time_goes_on(api, start):
 
 
 async def test_a_watch_lingers_from_its_last_demand_and_not_an_earlier(start):
-    bench = start(Widgets())
+    bench = start(widgets())
     for demands in ([DEMANDED], [], [DEMANDED], []):
         bench.watches.demand(ONE, demands)
         await asyncio.sleep(0.4 * LINGER)
@@ -242,7 +239,7 @@ async def test_a_watch_lingers_from_its_last_demand_and_not_an_earlier(start):
 
 
 async def test_a_controllers_own_watch_outlives_every_demand(start):
-    bench = start(Widgets(MAPS))
+    bench = start(widgets(MAPS))
     bench.watches.demand(ONE, [Watch(CONFIG_MAP, optional=True)])
     bench.watches.demand(ONE, [])
     await asyncio.sleep(2 * LINGER)
@@ -251,7 +248,7 @@ async def test_a_controllers_own_watch_outlives_every_demand(start):
 
 async def test_an_own_write_is_put_into_every_cache_of_its_kind(start):
     selection = Watch(CONFIG_MAP, namespace="shop")
-    bench = start(Widgets(MAPS, selection))
+    bench = start(widgets(MAPS, selection))
     await asyncio.sleep(1)
     obj = secret("x") | {"kind": "ConfigMap"}
     obj["metadata"] |= {"uid": "u", "resourceVersion": "999999"}

@@ -47,7 +47,7 @@ async def test_a_toy_whose_source_hangs_can_be_deleted() -> None:
         world.delete(TOY, "t")
         await world.settle()
         assert not world.get(TOY, "t")
-        assert world.operator.remembered() == 0  # type: ignore[attr-defined]
+        assert world.operator.remembered() == 0
 
 
 async def test_an_outage_of_a_source_takes_nothing_away() -> None:
@@ -108,7 +108,8 @@ class Restless(Toys):
 
 async def test_demands_that_never_settle_are_a_condition() -> None:
     async with ToyWorld() as world:
-        world.controllers = [Restless()]
+        restless = Restless()
+        world.controllers = [restless]
         await world.restart()
         world.create(TOY, toy())
         world.create(TOY, toy("other"))
@@ -121,8 +122,8 @@ async def test_demands_that_never_settle_are_a_condition() -> None:
         assert "in each of 6 rounds" in stalled["message"]
         assert world.ready()["observedGeneration"] == 1
         assert len(world.writes_since(mark)) == 1
-        assert world.controllers[0].rounds < 6 * 20, "it backs off"
-        asked = world.operator.facts.remembered()  # type: ignore[attr-defined]
+        assert restless.rounds < 6 * 20, "it backs off"
+        asked = world.operator.facts.remembered()
         assert asked <= 2, "the questions of failed rounds are forgotten"
 
         world.edit(TOY, "t", {"spec": {"size": "small"}})

@@ -38,7 +38,7 @@ async def test_an_absent_kind_stops_nothing_else(kind: Any, crd: Object, spec: A
         assert seconds < 30
         assert world.condition("Complete")["message"] == f"not served: {kind}"
         assert world.ready()["status"] == world.ready("other")["status"] == "True"
-        assert world.operator.not_ready() == []  # type: ignore[attr-defined]
+        assert world.operator.not_ready() == []
 
 
 @OPTIONAL

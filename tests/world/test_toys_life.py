@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 import pytest
@@ -105,11 +106,16 @@ async def test_a_crash_at_any_point_of_a_life_changes_no_state(shard: int) -> No
 
 async def _dies(point: Point, expected: list[Any], effects: list[Any]) -> None:
     async with ToyWorld() as world:
-        died = []
+        died = asyncio.Event()
+
+        def on_crash() -> None:
+            died.set()
+            world._died.set()
+
         world.crash_at(point)
-        world.api.faults.on_crash = lambda: (died.append(1), world._died.set())
+        world.api.faults.on_crash = on_crash
         found = await live(world)
-        assert died, f"no crash at {point}"
+        assert died.is_set(), f"no crash at {point}"
         for number, (was, wanted) in enumerate(zip(found, expected, strict=True)):
             assert was == wanted, f"{point}, stage {number}"
         assert world.registrar.effects == effects, point

@@ -157,7 +157,7 @@ def _fail_if_it_spins(world: ToyWorld, most: int = 100) -> None:
         passes.append(1)
         assert len(passes) < most, "the operator spins"
 
-    world.operator.workers.observer.reconciled = counting  # type: ignore[attr-defined]
+    world.operator.workers.observer.reconciled = counting
 
 
 async def test_a_forged_number_is_replaced_and_harms_no_other_toy() -> None:
