@@ -6,8 +6,9 @@ from pathlib import Path
 import pytest
 
 from crds.decode import Invalid
-from gati.handler.resolve import NOT_VERSIONED, resolve
+from gati.handler.resolve import resolve
 from gati.reasons import FAILURES, Reason
+from gati.types.handler import GatiHandlerSpec
 from objects.pods import PodReason
 from unit.gati_fields import PATHS, SCHEMA, pair
 from unit.gati_objects import handler, plan
@@ -57,12 +58,12 @@ def test_a_field_of_one_value_takes_no_other(path):
 @pytest.mark.parametrize("path", sorted({*PATHS} - ONE_VALUE - {"version"}))
 def test_every_other_field_counts_in_the_made_version(path):
     first, second = (resolve(parent).version for parent in with_field(path))
-    counts = re.split(r"[.\[{]", path)[0] not in NOT_VERSIONED
+    counts = re.split(r"[.\[{]", path)[0] not in GatiHandlerSpec.not_versioned
     assert (first != second) == counts
 
 
 def test_what_does_not_count_in_the_version_is_a_field():
-    assert SCHEMA["properties"].keys() >= NOT_VERSIONED
+    assert SCHEMA["properties"].keys() >= GatiHandlerSpec.not_versioned
 
 
 def test_the_conditions_page_lists_exactly_the_reasons_there_are(request):

@@ -34,11 +34,7 @@ from objects.quantity import Quantity, amount
 
 __all__ = ["Handler", "Invalid", "is_suspended", "resolve"]
 
-NOT_VERSIONED = frozenset({"path", "handlerPath", "version", "replicas", "autoscaling", "suspend"})
-"""The fields of spec that may change while the pods stay as they are. A version that the operator
-makes is a hash of all others."""
-
-_VERSIONED = frozenset(field.encode_name for field in fields(GatiHandlerSpec)) - NOT_VERSIONED
+_VERSIONED = {each.encode_name for each in fields(GatiHandlerSpec)} - GatiHandlerSpec.not_versioned
 _MEANT_EMPTY = frozenset({"emptyDir", "labelSelector", "namespaceSelector", "podSelector"})
 _PREFIX_LIMIT = 253
 

@@ -8,7 +8,7 @@ by the operator and shown in the descriptions; only that of ``replicas`` is in t
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 from msgspec import UNSET, UnsetType, field
 
@@ -77,6 +77,12 @@ def _unknown_mounts(spec: GatiHandlerSpec) -> Iterator[str]:
 
 class GatiHandlerSpec(Part, frozen=True, kw_only=True):
     """What is wanted. Everything but the path has a default."""
+
+    not_versioned: ClassVar[frozenset[str]] = frozenset(
+        {"path", "handlerPath", "version", "replicas", "autoscaling", "suspend"}
+    )
+    """The fields that may change while the pods stay as they are. A version that the operator makes
+    is a hash of all others."""
 
     rules = (
         at_most_one("path", "handlerPath"),
