@@ -78,6 +78,7 @@ def live_deployment(
     replicas: int = 3,
     updated: int | None = None,
     available: int | None = None,
+    ready: int | None = None,
     total: int | None = None,
     current: bool = True,
     conditions: tuple[Object, ...] = (),
@@ -88,12 +89,13 @@ def live_deployment(
     body = next(one.body for one in children(plan) if one.kind == DEPLOYMENT)
     metadata = body["metadata"] | {"uid": "d", "generation": 2, "resourceVersion": "7"}
     total = replicas if total is None else total
+    available = replicas if available is None else available
     status = {
         "observedGeneration": 2 if current else 1,
         "replicas": total,
         "updatedReplicas": total if updated is None else updated,
-        "readyReplicas": replicas if available is None else available,
-        "availableReplicas": replicas if available is None else available,
+        "readyReplicas": available if ready is None else ready,
+        "availableReplicas": available,
         "conditions": list(conditions),
     }
     return body | {

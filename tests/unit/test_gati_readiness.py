@@ -18,6 +18,8 @@ VERDICTS = [
     ({}, 3, (True, "Ready", ""), "3 of 3 replicas ready"),
     ({"available": 2}, 3, (False, "Progressing", ""), "2 of 3 replicas ready"),
     ({"available": 2}, 2, (True, "Ready", ""), "2 of 3 replicas ready"),
+    ({"available": 2, "ready": 3}, 3, (False, "Progressing", ""), "2 of 3 replicas available, 3"),
+    ({"available": 2, "ready": 3}, 2, (True, "Ready", ""), "2 of 3 replicas available, 3 ready"),
     ({"replicas": 10, "total": 4, "available": 2}, 2, (True, "Ready", ""), "2 of 10"),
     ({"current": False}, 3, (False, "Progressing", ""), "waiting for the Deployment"),
     ({"total": 4, "updated": 1}, 3, (False, "Progressing", ""), "rolling out, 1 of 3"),

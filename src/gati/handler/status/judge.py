@@ -73,11 +73,14 @@ def _progress(observed: Observed) -> str:
 
 
 def _count(observed: Observed, floor: int = 0) -> str:
-    count = f"{observed.available} of {observed.desired} replicas ready"
+    available, desired = observed.available, observed.desired
+    count = f"{available} of {desired} replicas ready"
+    if observed.ready > available:
+        # kubectl shows these pods as ready; they have not been ready for long enough.
+        ready = f"{observed.ready} ready, waiting for minReadySeconds"
+        count = f"{available} of {desired} replicas available, {ready}"
     # Fewer than asked for is no contradiction to Ready, but has to be explained.
-    return (
-        f"{count}, {floor} needed" if 0 < floor <= observed.available < observed.desired else count
-    )
+    return f"{count}, {floor} needed" if 0 < floor <= available < desired else count
 
 
 def obstacle(seen: Seen, handler: str) -> Verdict | None:
