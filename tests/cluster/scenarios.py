@@ -306,4 +306,8 @@ SCENARIOS: Mapping[str, Row] = {
         "test_handler_lifecycle.py::test_a_field_that_is_wanted_no_more_goes_away",
         "test_handler_lifecycle.py::test_a_recreated_handler_gets_new_children",
     ),
+    "A15": shown(
+        "A handler is Ready when its pods have stayed ready for minReadySeconds.",
+        "test_handler_lifecycle.py::test_a_handler_is_ready_after_its_min_ready_seconds",
+    ),
 }

@@ -4,13 +4,16 @@ nothing is made anew that can be changed.
 
 from __future__ import annotations
 
+from datetime import datetime, timedelta
 from functools import partial
 
 import pytest
 
+from contract.model import Object
 from harness.objects import Objects, condition, eventually, is_ready
 from harness.operator_process import OperatorProcess
 
+_WEB = ("deployments", "handler-web")
 FOREIGN = {"metadata": {"labels": {"team": "blue"}, "annotations": {"example.com/note": "keep"}}}
 
 
@@ -82,6 +85,33 @@ def test_a_new_version_rolls_the_deployment_in_place(
     now = objects.there("services", "handler-web")
     assert now["metadata"]["resourceVersion"] == service["metadata"]["resourceVersion"]
     assert operator.running
+
+
+def test_a_handler_is_ready_after_its_min_ready_seconds(
+    operator: OperatorProcess, objects: Objects
+) -> None:
+    objects.handler("web", minReadySeconds=5)
+    waiting = "0 of 1 replicas available, 1 ready, waiting for minReadySeconds"
+    eventually(lambda: _ready(objects).get("message") == waiting)
+    assert _ready(objects)["status"] == "False"
+
+    ready = _moment(condition(objects.ready("web"), "Ready"))
+    [pod] = objects.list("pods", "gati.dev/workload=handler-web")
+    assert ready - _moment(condition(pod, "Ready")) >= timedelta(seconds=4)  # both are cut to 1 s
+
+    objects.handler("web")  # without the field: the Deployment has its default, no pod restarts
+    eventually(lambda: "minReadySeconds" not in objects.there(*_WEB)["spec"])
+    objects.ready("web")
+    [same] = objects.list("pods", "gati.dev/workload=handler-web")
+    assert same["metadata"]["uid"] == pod["metadata"]["uid"]
+
+
+def _ready(objects: Objects) -> Object:
+    return condition(objects.get("gatihandlers", "web"), "Ready")
+
+
+def _moment(found: Object) -> datetime:
+    return datetime.fromisoformat(found["lastTransitionTime"])
 
 
 def test_a_field_that_is_wanted_no_more_goes_away(

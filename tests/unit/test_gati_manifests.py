@@ -260,6 +260,18 @@ def test_a_rolling_update_starts_a_pod_before_it_stops_one():
     assert strategy["rollingUpdate"]["maxUnavailable"] == 0
 
 
+def test_the_progress_deadline_stays_above_the_min_ready_seconds():
+    spec = child(plan(handler(minReadySeconds=3600)), "Deployment")["spec"]
+    assert spec["minReadySeconds"] == 3600
+    assert spec["progressDeadlineSeconds"] == 4200
+
+
+def test_a_deployment_without_min_ready_seconds_stays_as_it_was():
+    spec = child(plan(handler()), "Deployment")["spec"]
+    assert "minReadySeconds" not in spec
+    assert spec["progressDeadlineSeconds"] == 600
+
+
 def test_own_config_reaches_the_container_and_later_sources_win_over_it():
     wanted = plan(handler(config={"A": "1"}, envFrom=[{"secretRef": {"name": "s"}}]))
     assert child(wanted, "ConfigMap")["data"] == {"A": "1"}

@@ -79,7 +79,15 @@ class GatiHandlerSpec(Part, frozen=True, kw_only=True):
     """What is wanted. Everything but the path has a default."""
 
     not_versioned: ClassVar[frozenset[str]] = frozenset(
-        {"path", "handlerPath", "version", "replicas", "autoscaling", "suspend"}
+        {
+            "path",
+            "handlerPath",
+            "version",
+            "replicas",
+            "minReadySeconds",
+            "autoscaling",
+            "suspend",
+        }
     )
     """The fields that may change while the pods stay as they are. A version that the operator makes
     is a hash of all others."""
@@ -157,6 +165,16 @@ class GatiHandlerSpec(Part, frozen=True, kw_only=True):
             by_server=True,
         ),
     ] = 1
+    min_ready_seconds: Annotated[
+        int,
+        whole(
+            "Seconds for which a new pod has to stay ready before it is available: a rollout goes "
+            "on, and Ready becomes True, only with pods that are available. A change restarts no "
+            "pod.",
+            0,
+            3600,
+        ),
+    ] = 0
     suspend: Annotated[
         bool,
         described(

@@ -26,10 +26,14 @@ def deployment(handler: Handler, replicas: int | None, config_digest: str) -> Ob
             "type": "RollingUpdate",
             "rollingUpdate": {"maxUnavailable": 0, "maxSurge": "25%"},
         },
-        "progressDeadlineSeconds": PROGRESS_DEADLINE_SECONDS,
+        # The API server wants a deadline above minReadySeconds. Deployments of handlers without
+        # the field stay as they are.
+        "progressDeadlineSeconds": PROGRESS_DEADLINE_SECONDS + handler.spec.min_ready_seconds,
         "revisionHistoryLimit": REVISION_HISTORY_LIMIT,
         "template": pod_template(handler, config_digest),
     }
+    if handler.spec.min_ready_seconds:
+        spec["minReadySeconds"] = handler.spec.min_ready_seconds
     if replicas is not None:
         spec["replicas"] = replicas
     return with_metadata(
