@@ -87,6 +87,8 @@ class Recorder:
                     continue
         for thread in self._threads:
             thread.join(5)
+        for connection in self._connections.values():
+            connection.close()
 
     def get(self, resource: str, name: str) -> Object | None:
         """The object as it is now, or None."""
