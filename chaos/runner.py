@@ -183,7 +183,7 @@ class Run:
     def _act(self, step: Step) -> None:
         """The user's change; while the API server is away the user tries again, as people do."""
         deadline = time.monotonic() + USER_PATIENCE
-        self.stage.again = False
+        self.stage.begin()
         while True:
             try:
                 step.act(self.stage)
@@ -199,7 +199,6 @@ class Run:
                 if not passing or time.monotonic() > deadline or not self.plan.exclusive:
                     raise
                 time.sleep(0.3)
-                self.stage.again = True
 
     def _wait(self, step: Step, threads: list[threading.Thread]) -> tuple[str, ...]:
         """Until the step is as it should be; what it lacks, where that takes too long.

@@ -22,14 +22,28 @@ class Stage:
 
     ``memory`` is for what one half of a step must tell the other. ``release`` chooses the
     operator's release, "current" or "previous" (see ``chaos.releases``); it restarts the operator.
-    ``again``: the step's change is tried once more, and may have been carried out the first time.
     """
 
     objects: Objects
     seen: Recorder
     release: Callable[[str], None] = lambda _name: None
     memory: dict[str, Any] = field(default_factory=dict)
-    again: bool = False
+    _kept: set[str] = field(default_factory=set)
+
+    def begin(self) -> None:
+        """A step begins: what it remembers is read anew."""
+        self._kept.clear()
+
+    def remember(self, name: str, read: Callable[[], Any]) -> Any:
+        """What ``read`` returned before the step's change, also in ``memory``.
+
+        A step whose change failed is tried again, and the change may have been carried out: then
+        what was read the first time is what the change is compared with.
+        """
+        if name not in self._kept:
+            self.memory[name] = read()
+            self._kept.add(name)
+        return self.memory[name]
 
     def handler(self, name: str, **spec: Any) -> Object:
         """Apply a GatiHandler as its user, and remember which generation that made."""

@@ -40,9 +40,14 @@ def _reason(stage: Stage, name: str, kind: str = "Ready") -> str:
     return told.get("reason", "") if current and fresh else ""
 
 
-def _remember(stage: Stage, resource: str, name: str) -> None:
-    found = stage.objects.get(resource, name)
-    stage.memory[f"{resource}/{name}"] = "" if found is None else found["metadata"]["uid"]
+def _remember(stage: Stage, resource: str, name: str) -> str:
+    """The uid of an object before the step's change; empty where there is no such object."""
+
+    def uid() -> str:
+        found = stage.objects.get(resource, name)
+        return "" if found is None else found["metadata"]["uid"]
+
+    return str(stage.remember(f"{resource}/{name}", uid))
 
 
 def _is_new(stage: Stage, resource: str, name: str) -> bool:
@@ -78,9 +83,7 @@ def _is_repaired(stage: Stage, image: str, replicas: int) -> bool:
 
 
 def _delete_service(stage: Stage) -> None:
-    if not stage.again:
-        _remember(stage, "services", CHILD)
-    stage.objects.delete("services", CHILD, uid=stage.memory[f"services/{CHILD}"])
+    stage.objects.delete("services", CHILD, uid=_remember(stage, "services", CHILD))
 
 
 _MANAGED_BY = "app.kubernetes.io/managed-by"
@@ -111,10 +114,9 @@ def _without_times(status: Object) -> Object:
 
 
 def _wipe_status(stage: Stage) -> None:
-    if not stage.again:
-        stage.memory["status"] = _without_times(
-            stage.objects.there("gatihandlers", "web")["status"]
-        )
+    stage.remember(
+        "status", lambda: _without_times(stage.objects.there("gatihandlers", "web")["status"])
+    )
     wiped = stage.objects.merge("gatihandlers", "web", {"status": None}, "status")
     stage.memory["wiped"] = _version(wiped)
 
