@@ -1,6 +1,6 @@
 """The workers: keys from the queue, one pass each, and what its outcome means for the queue.
 
-The rule kept here: one key is never worked on by two workers, and an object that fails delays
+The rule: one key is never worked on by two workers, and an object that fails delays
 only itself, be it by an answer of the API server or by a bug in its controller.
 """
 
@@ -139,9 +139,10 @@ class Workers:
         except NotLeader:
             self._queue.retry(key)
             return
-        except Exception:  # one object's bug must not end the others' work; the log has it
+        except Exception as error:  # one object's bug must not end the others' work
             delay = self._queue.retry(key)
             log.exception("a bug in reconciling this object", retry_in=round(delay, 1))
+            self._recorder.record(parent, key.kind, _bug(error))
             self.observer.reconciled(key.kind.kind, "error", loop.time() - started)
             return
         finally:
@@ -192,3 +193,13 @@ class Workers:
             self._queue.add(key)
         else:
             self._queue.add_after(key, outcome.again * self._random.uniform(1.0, 1.1))
+
+
+def _bug(error: Exception) -> Note:
+    """The Event of a bug: with the error's type only, because its text may hold a Secret's values."""
+    return Note(
+        "Warning",
+        "InternalError",
+        f"The operator cannot reconcile this object because of a bug ({type(error).__name__}); "
+        "its log has the details. It tries again with a growing backoff.",
+    )

@@ -11,7 +11,7 @@ import pytest
 from contract.demands import Demand, Need, Seen, Watch
 from contract.facts import Ask, Unavailable
 from contract.model import Kind, Object
-from contract.plan import NO_RIGHTS, Child, Plan
+from contract.plan import NO_RIGHTS, Child, Note, Plan
 from reconciler.runtime import Runtime
 from world.kinds import CONFIG_MAP, WIDGET, WIDGET_CRD, body
 from world.sources import ScriptedSource
@@ -71,8 +71,38 @@ def world(controller: Widgets, **options: Any) -> World:
     return World([controller], crds=[WIDGET_CRD], **options)
 
 
+class Events:
+    """Takes the Events about the parents."""
+
+    def __init__(self) -> None:
+        self.notes: set[tuple[str, Note]] = set()
+
+    def record(self, parent: Object, kind: Kind, note: Note) -> None:
+        self.notes.add((parent["metadata"]["name"], note))
+
+
 def phase(here: World) -> str:
     return str(here.live(WIDGET, "w").get("status", {}).get("phase"))
+
+
+async def test_a_bug_is_an_event_of_its_parent_without_the_values():
+    def fails(seen: Seen) -> str:
+        raise KeyError("password")
+
+    events = Events()
+
+    def operator(here: World, api: Any) -> Runtime:
+        runtime = Runtime(api, here.controllers, manager=here.manager, recorder=events)
+        runtime.lead()
+        return runtime
+
+    async with world(Widgets(show=fails), operator=operator) as here:
+        here.create(WIDGET, widget("a"))
+        await here.run_for(60)
+        [(name, note)] = events.notes
+        assert (name, note.type, note.reason) == ("w", "Warning", "InternalError")
+        assert "a bug (KeyError)" in note.message
+        assert "password" not in note.message
 
 
 async def test_a_deletion_is_not_believed_while_a_finalizer_holds_the_child():
