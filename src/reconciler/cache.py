@@ -4,7 +4,7 @@ The rule: a version of an object replaces an older one and never a newer one, fr
 the two came. A list or a watch is complete up to its resource version. So the answer to an own
 write that is not newer adds nothing, and an object that is missing from a list is deleted unless
 the cached version is newer than the list. Callbacks get each change,
-also deletions missed in a gap.
+even a deletion that a gap hid.
 
 Objects are held encoded and decoded for each reader: as dicts they take ten times the memory, and
 a reader that changes its copy changes no other reader's.
@@ -31,13 +31,14 @@ OnChange = Callable[[Object | None, Object | None], None]
 """Called with (old, new) after the store changed; None where there was or is no object."""
 
 _REMOVED_LIMIT = 10_000
+"""Own deletes to remember whose DELETED frame has not come; a watch confirms them in seconds."""
 
 T = TypeVar("T")
 
 log = structlog.stdlib.get_logger(__name__)
 
 
-class Held(msgspec.Struct, frozen=True, gc=False):
+class Held(msgspec.Struct, frozen=True, gc=False):  # no cycles: the collector skips it
     """One object as the store holds it: encoded, beside the values that the store compares."""
 
     uid: str
@@ -61,9 +62,8 @@ class Store:
 
     ``scopes`` are the namespaces that are listed and watched separately; None is all namespaces in
     one, and the only scope of cluster-scoped kinds. ``owners`` returns the uids of the parents that
-    an object may be a child of.
-    ``on_change`` is called after the store changed, ``on_synced`` after a scope was filled or
-    could no longer be watched. Callbacks must not raise.
+    an object may be a child of. ``on_change`` is called after the store changed, ``on_synced``
+    after a scope was filled or could no longer be watched. Callbacks must not raise.
     """
 
     def __init__(
@@ -147,6 +147,7 @@ class Store:
 
     def put(self, obj: Object) -> None:
         """Take the answer to an own write, ahead of the watch."""
+        # An answer that the watch has passed is held already, or the object was deleted since.
         passed = self._seen_up_to.get(self._scope(obj["metadata"].get("namespace", "")), "")
         if newer(_version(obj), passed) and not self._is_before_own_delete(obj):
             self._upsert(obj)

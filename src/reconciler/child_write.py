@@ -233,6 +233,7 @@ class ChildWrite:
             if not str(entry.get("manager", "")).startswith(self._manager)
             and not entry.get("subresource")
         ]
+        # Times are RFC 3339 in UTC, which sort as text.
         latest = max(others, key=lambda entry: str(entry.get("time", "")), default=None)
         return str(latest.get("manager") or _UNKNOWN) if latest else _UNKNOWN
 

@@ -192,6 +192,7 @@ class Facts:
             text = str(error) or type(error).__name__.lower()
             return _Trouble(text[:MESSAGE_LIMIT], final=isinstance(error, Refused))
         except (Exception, asyncio.CancelledError) as error:
+            # A source may raise CancelledError by itself: only a cancelled task ends by it.
             task = asyncio.current_task()
             if isinstance(error, asyncio.CancelledError) and task and task.cancelling():
                 raise

@@ -57,10 +57,10 @@ class Library(Protocol):
 class Look:
     """What was seen for one parent, and where.
 
-    ``demands`` are those of all rounds: whoever looks answers for each of them, by being woken and
-    by releasing it some day. ``unfilled`` are the watches whose caches are still
-    being filled; a plan of them would be a plan of nothing. ``stores`` are the caches that were
-    read, by watch, and ``parent_kind`` and ``owner`` say for whom.
+    ``demands`` are those of all rounds: the caller subscribes to each of them, and releases the
+    questions when the parent asks them no more. ``unfilled`` are the watches whose caches are
+    still being filled: a plan without them would delete what they hold. ``stores`` are the caches
+    that were read, by watch; ``owner`` is the parent.
     """
 
     owner: Owner
@@ -172,6 +172,7 @@ class _Gathering:
         self._look.demands = last
         if asked <= set(last):
             return self._look
+        # What only an earlier round asked for stays subscribed to: its answer decided this round.
         self._look.demands = (*last, *(each for each in asked if each not in last))
         self._look.seen = replace(
             self._look.seen,

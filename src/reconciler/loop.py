@@ -142,7 +142,7 @@ class _Pass:
             return Outcome(writes=tuple(self._writes), notes=self._notes)
         waits = [due] if due else []
         if plan.children != first.children and self._writes:
-            waits.append(0.0)
+            waits.append(0.0)  # what the writes returned changed the plan: write the rest now
         if plan.again_at is not None:
             waits.append(max(0.0, (plan.again_at - self._now).total_seconds()))
         return self._outcome(waits)
@@ -215,6 +215,7 @@ class _Pass:
         ]
         if all(each.action is Action.UNCHANGED and not each.detail for each in self._changes):
             return plan
+        # A shared object is not a child, so plans do not see it; its refusal or rival they see.
         shared = {each.key for each in plan.children or () if each.hold == "shared"}
         of_children = [each for each in self._changes if each.key not in shared or not each.object]
         return self._plan(after(sight.again(), of_children))
@@ -222,7 +223,7 @@ class _Pass:
     async def _status(self, plan: Plan) -> tuple[bool, float | None]:
         """Write the status where it is due: (is the parent gone?, seconds until it is due)."""
         if self._failed is not None:
-            return False, None
+            return False, None  # the retry reports; a status of half a pass would flap
         due = self._parents.status_due(self._parent, plan.status)
         if due != 0:
             return False, due

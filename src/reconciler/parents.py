@@ -96,9 +96,9 @@ class Parents:
     async def mark(self, parent: Object, plan: Plan) -> None:
         """Store the record and the finalizer of a plan, on exactly this parent.
 
-        An apply that leaves a field out lets go of it, so the body holds both. A finalizer is
-        taken off by a patch: whoever applied an exported manifest owns it beside us, and no apply
-        of ours would remove it.
+        An apply that leaves a field out gives up its ownership, so the body holds both. A
+        finalizer is removed by a patch: a user who applied an exported manifest owns it too, and
+        no apply of the operator would remove it.
         """
         group = self._kind.group
         if plan.finalizer is False and has_finalizer(parent, group):

@@ -31,7 +31,7 @@ class WorkQueue(Generic[K]):
         self._limit = limit
         self._random = rng or random.Random()  # noqa: S311 - jitter, not a secret
         self._ready: OrderedDict[K, None] = OrderedDict()  # in turn; a drop is cheap
-        self._dirty: set[K] = set()
+        self._dirty: set[K] = set()  # to be handed out: ready, or active and added again
         self._active: set[K] = set()
         self._timers: dict[K, asyncio.TimerHandle] = {}
         self._failures: dict[K, int] = {}
@@ -130,7 +130,7 @@ class WorkQueue(Generic[K]):
                 await future
             except asyncio.CancelledError:
                 if future.done() and not future.cancelled():
-                    self._wake_one()
+                    self._wake_one()  # this worker ends, and its key is another's
                 raise
         key, _ = self._ready.popitem(last=False)
         self._dirty.discard(key)

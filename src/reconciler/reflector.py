@@ -219,6 +219,7 @@ class Reflector:
                     await self._take_over(present, metadata["resourceVersion"])
                     return
                 continue
+            # A change during the list comes in the same stream, and `keep` may drop the object now.
             present.pop(key_parts(event.object), None)
             if event.type != "DELETED":
                 present |= self.store.cut([event.object])

@@ -1,8 +1,8 @@
 """Which parents are reconciled when an object changes.
 
-The rule kept here: a change wakes the parent itself, the parents that the object belongs to, and
-those that asked for it by name or by index in their last pass; nobody else, and never the pass
-that wrote it. A parent whose pass waits for a cache is woken when the cache is filled.
+The rule: a change queues the parent itself, the parents that the object belongs to, and those that
+asked for it by name or by index in their last pass; no other parent, and never the one whose pass
+wrote it. A parent whose pass waits for a cache is queued when the cache is filled.
 """
 
 from __future__ import annotations
@@ -68,12 +68,12 @@ class Triggers:
                     keys.update(owners(controller, parents, obj))
         for key in keys:
             if self._is_cached(key):
-                self._wake(key, state_of(new))
+                self._enqueue(key, state_of(new))
 
     def _is_cached(self, key: Key) -> bool:
         """Is it a parent in the cache? A deleted one's children are still reported after it.
 
-        Queueing its key would leak it; a parent that is yet to come wakes itself.
+        Queueing its key would leak it; the ADDED frame of a parent that is yet to come queues it.
         """
         return any(
             controller.kind == key.kind
@@ -100,9 +100,9 @@ class Triggers:
             self._queue.forget(key)
             self._queue.add(key)
         elif own_fields(old, group) != own_fields(new, group):
-            self._wake(key, state_of(new))
+            self._enqueue(key, state_of(new))
 
-    def _wake(self, key: Key, state: State) -> None:
+    def _enqueue(self, key: Key, state: State) -> None:
         """Reconcile the key again, unless this state of an object is an answer to its own pass.
 
         The watch can be faster than the answer to a write: what comes in during a pass is looked
@@ -129,8 +129,8 @@ class Triggers:
     def answered(self, key: Key, obj: Object, store: Callable[[], None]) -> None:
         """The answer to a write of the key's pass; ``store`` puts it into the caches.
 
-        The caches report it as they report any change, before ``store`` returns; the key itself
-        is not woken by it.
+        The caches report it as they report any change, before ``store`` returns; it does not queue
+        the key itself.
         """
         self._changed_during_pass.get(key, set()).discard(state_of(obj))
         self._answering = key
@@ -193,9 +193,9 @@ class Interests:
         self._keys: dict[Demand, set[Key]] = {}
 
     def subscribe(self, key: Key, demands: tuple[Demand, ...]) -> tuple[Demand, ...]:
-        """From now on the key is woken by changes of what these demands ask for.
+        """From now on changes of what these demands ask for queue the key.
 
-        None at all ends it. Answers the demands that nobody makes any more.
+        No demands end it. Returns the demands that no key makes any more.
         """
         before = self._demands.get(key, ())
         if demands == before:
@@ -268,7 +268,7 @@ def user_metadata(parent: Object, group: str) -> list[Any]:
     """The metadata that only a user's edit changes; status writes and records leave it alone.
 
     The answer to our own status write can carry an edit before the watch does. The watch's frame
-    of that edit is then older than the cache and wakes nobody, so both are compared alike.
+    of that edit is then older than the cache and changes nothing, so both are compared alike.
     """
     metadata = parent["metadata"]
     names = ("uid", "generation", "labels", "deletionTimestamp")

@@ -244,7 +244,7 @@ class Watches:
         assert self._tasks is not None  # noqa: S101 - for the type checker: both callers know
         cache.tasks = [self._tasks.create_task(each.run()) for each in cache.reflectors]
         if cache.optional:
-            # A cache that is not filled by then counts as absent: whoever waits is to know.
+            # A cache that is not filled by then counts as absent: plans that wait go on without it.
             loop = asyncio.get_running_loop()
             loop.call_later(PATIENCE, self._filled, cache.store.watch)
 

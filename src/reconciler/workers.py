@@ -196,7 +196,7 @@ class Workers:
 
 
 def _bug(error: Exception) -> Note:
-    """The Event of a bug: with the error's type only, because its text may hold a Secret's values."""
+    """The Event of a bug: the error's type only, as its text may hold a Secret's values."""
     return Note(
         "Warning",
         "InternalError",
