@@ -44,7 +44,7 @@ class Stage:
             return False
         return is_ready(found)
 
-    def there(self, resource: str, name: str) -> Object | None:
+    def get(self, resource: str, name: str) -> Object | None:
         """An object as it is now, or None."""
         return self.seen.get(resource, name)
 

@@ -28,12 +28,12 @@ CHILD = "handler-web"
 
 
 def _image(stage: Stage, name: str = CHILD) -> str:
-    found = stage.there("deployments", name)
+    found = stage.get("deployments", name)
     return "" if found is None else found["spec"]["template"]["spec"]["containers"][0]["image"]
 
 
 def _reason(stage: Stage, name: str, kind: str = "Ready") -> str:
-    found = stage.there("gatihandlers", name)
+    found = stage.get("gatihandlers", name)
     current = (found or {}).get("metadata", {}).get("generation", 0) >= stage.memory.get(name, 1)
     told = condition(found, kind)
     fresh = found and told.get("observedGeneration") == found["metadata"]["generation"]
@@ -46,7 +46,7 @@ def _remember(stage: Stage, resource: str, name: str) -> None:
 
 
 def _is_new(stage: Stage, resource: str, name: str) -> bool:
-    found = stage.there(resource, name)
+    found = stage.get(resource, name)
     return found is not None and found["metadata"]["uid"] != stage.memory[f"{resource}/{name}"]
 
 
@@ -56,7 +56,7 @@ def _version(obj: Object) -> int:
 
 
 def _replicas(stage: Stage, name: str, count: int) -> bool:
-    found = stage.there("gatihandlers", name) or {}
+    found = stage.get("gatihandlers", name) or {}
     return stage.is_ready(name) and found["status"].get("readyReplicas") == count
 
 
@@ -72,7 +72,7 @@ def _set_image(stage: Stage) -> Object:
 
 
 def _is_repaired(stage: Stage, image: str, replicas: int) -> bool:
-    found = stage.there("deployments", CHILD) or {"metadata": {"generation": 0}}
+    found = stage.get("deployments", CHILD) or {"metadata": {"generation": 0}}
     repaired = found["metadata"]["generation"] > stage.memory["drifted"]
     return repaired and _image(stage) == image and _replicas(stage, "web", replicas)
 
@@ -94,7 +94,7 @@ def _strip_marks(stage: Stage) -> None:
 
 
 def _marks_are_back(stage: Stage) -> bool:
-    found = stage.there("deployments", CHILD)
+    found = stage.get("deployments", CHILD)
     return (
         found is not None
         and _version(found) > stage.memory["stripped"]
@@ -113,7 +113,7 @@ def _without_times(status: Object) -> Object:
 def _wipe_status(stage: Stage) -> None:
     if not stage.again:
         stage.memory["status"] = _without_times(
-            stage.objects.there("gatihandlers", "web")["status"]
+            stage.objects.existing("gatihandlers", "web")["status"]
         )
     wiped = stage.objects.merge("gatihandlers", "web", {"status": None}, "status")
     stage.memory["wiped"] = _version(wiped)
@@ -121,7 +121,7 @@ def _wipe_status(stage: Stage) -> None:
 
 def _status_is_back(stage: Stage) -> bool:
     """All of it follows from what is there, so the same comes back as was wiped."""
-    found = stage.there("gatihandlers", "web")
+    found = stage.get("gatihandlers", "web")
     return (
         found is not None
         and _version(found) > stage.memory["wiped"]
@@ -146,7 +146,7 @@ def _unclash(stage: Stage) -> None:
 
 
 def _gone(stage: Stage, name: str) -> bool:
-    return stage.there("gatihandlers", name) is None and not stage.has_children(name)
+    return stage.get("gatihandlers", name) is None and not stage.has_children(name)
 
 
 def _scale_deployment(stage: Stage) -> None:
@@ -174,7 +174,7 @@ LIFE = Scenario(
             lambda s: s.handler("web", **SCALED),
             lambda s: (
                 s.is_ready("web")
-                and s.there("horizontalpodautoscalers", CHILD) is None
+                and s.get("horizontalpodautoscalers", CHILD) is None
                 and _reason(s, "web", "Autoscaled") == ""
             ),
         ),
@@ -197,7 +197,7 @@ LIFE = Scenario(
         Step(
             "change-while-suspended",
             _scale_deployment,
-            lambda s: (s.there("gatihandlers", "web") or {})["status"]["readyReplicas"] == 3,
+            lambda s: (s.get("gatihandlers", "web") or {})["status"]["readyReplicas"] == 3,
         ),
         Step("resume", lambda s: s.handler("web", **SCALED), lambda s: _replicas(s, "web", 2)),
         Step(
@@ -254,7 +254,7 @@ THREE = Scenario(
 def _is_marked(stage: Stage, *, old: bool) -> bool:
     """Does the Service carry what only the previous release of the operator wrote?"""
     labels = [
-        ((stage.there("services", f"handler-{name}") or {}).get("metadata") or {}).get("labels", {})
+        ((stage.get("services", f"handler-{name}") or {}).get("metadata") or {}).get("labels", {})
         for name in ("web", "api")
     ]
     return all(("gati.dev/previous-release" in each) == old for each in labels)
@@ -262,7 +262,7 @@ def _is_marked(stage: Stage, *, old: bool) -> bool:
 
 def _pods_of(stage: Stage) -> list[Any]:
     """What decides which pods run: a change of it would restart them."""
-    deployments = (stage.there("deployments", f"handler-{name}") for name in ("web", "api"))
+    deployments = (stage.get("deployments", f"handler-{name}") for name in ("web", "api"))
     return [(each or {}).get("spec", {}).get("template") for each in deployments]
 
 
