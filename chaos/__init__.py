@@ -1,1 +1,1 @@
-"""The fault rig: operators as processes, a fault proxy before each, plans and what judges them."""
+"""The fault rig: operator processes, a fault proxy for each, plans of faults, and oracles."""

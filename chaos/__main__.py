@@ -1,4 +1,4 @@
-"""The command of the fault rig: run everything, a part, one plan again, or the mutations."""
+"""The command of the fault rig: run all plans, some groups, saved plans, or the mutations."""
 
 from __future__ import annotations
 
@@ -25,28 +25,28 @@ WORKERS = 3 * (os.cpu_count() or 2)
 
 
 class Progress:
-    """One line for each stage, and one that tells how far it is; also in a log file."""
+    """Prints a line for each stage, and how many plans are done."""
 
     def __init__(self, total: int = 0) -> None:
         self.total = total
         self.done = 0
         self.failed = 0
         self.began = time.monotonic()
-        self.spoken = 0.0
+        self.printed_at = 0.0
 
     def line(self, text: str) -> None:
-        """Say something at once."""
+        """Print a line."""
         print(f"{self._elapsed()}  {text}", flush=True)
 
     def result(self, result: Result) -> None:
-        """Count a result; say so when it failed, at the end, and every five seconds."""
+        """Count a result; print failures at once, and the counts every five seconds."""
         self.done += 1
         if result.findings:
             self.failed += 1
             self.line(f"FAILED {result.plan}: {result.findings[0]}"[:300])
         now = time.monotonic()
-        if now - self.spoken > 5 or self.done == self.total:
-            self.spoken = now
+        if now - self.printed_at > 5 or self.done == self.total:
+            self.printed_at = now
             self.line(f"{self.done} of {self.total} plans, {self.failed} failed; {result.plan}")
 
     def _elapsed(self) -> str:
@@ -56,16 +56,20 @@ class Progress:
 
 @click.group()
 def main() -> None:
-    """Break everything around the operator, and see that it does not mind."""
+    """Inject faults around the operator, and check that it recovers from each."""
 
 
 @main.command()
-@click.option("--only", multiple=True, metavar="GROUP", help="groups that begin with this word")
-@click.option("--workers", default=WORKERS, show_default=True, help="plans at once")
-@click.option("--silence", default=Scale.silence, show_default=True, help="seconds of group quiet")
+@click.option("--only", multiple=True, metavar="PREFIX", help="groups with this prefix")
+@click.option("--workers", default=WORKERS, show_default=True, help="plans in parallel")
+@click.option(
+    "--silence", default=Scale.silence, show_default=True, help="seconds without writes in `quiet`"
+)
 @click.option("--seeds", default=Scale.seeds, show_default=True, help="random plans")
-@click.option("--calm", default=Scale.calm, show_default=True, help="undisturbed runs")
-@click.option("--mutations/--no-mutations", default=None, help="prove the rig too; not with --only")
+@click.option("--calm", default=Scale.calm, show_default=True, help="runs without a fault")
+@click.option(
+    "--mutations/--no-mutations", default=None, help="run the mutations too; default without --only"
+)
 def run(
     only: Sequence[str],
     workers: int,
@@ -74,19 +78,19 @@ def run(
     calm: int,
     mutations: bool | None,
 ) -> None:
-    """Run every plan (or some groups), then the mutations; ends with 1 where anything failed."""
+    """Run every plan (or some groups), then the mutations; exit code 1 where anything failed."""
     progress = Progress()
-    with Suite(told=progress.line, scale=Scale(silence, calm, seeds)) as suite:
+    with Suite(report=progress.line, scale=Scale(silence, calm, seeds)) as suite:
         chosen = list(suite.plans(only))
         progress.total = len(chosen)
-        progress.line(f"{len(chosen)} plans, {workers} at once")
+        progress.line(f"{len(chosen)} plans, {workers} in parallel")
         results = suite.run(chosen, Pool(workers, progress.result))
         text = list(summary(results, suite.references.values()))
         wrong = any(result.findings for result in results)
         wrong |= any(line.startswith("FEWER") for line in text)
         if mutations if mutations is not None else not only:
             verdicts = _prove(suite, MUTATIONS, workers, progress)
-            text += ["", *_told(verdicts)]
+            text += ["", *_verdict_lines(verdicts)]
             wrong |= not all(each.caught for each in verdicts)
         text.append(f"\n{len(results)} plans in {progress._elapsed().strip()}")  # noqa: SLF001
         report = "\n".join(text)
@@ -98,13 +102,13 @@ def run(
 @main.command()
 @click.argument("files", nargs=-1, required=True, type=click.Path(exists=True, path_type=Path))
 def replay(files: Sequence[Path]) -> None:
-    """Run plans from their files again; keeps logs and traces."""
+    """Run saved plans again, and keep their logs and traces."""
     try:
         chosen = [plans.load(file) for file in files]
     except ValueError as error:
         raise click.ClickException(str(error)) from None
     progress = Progress(len(chosen))
-    with Suite(folder=Suite.folder.with_name("chaos-replay"), told=progress.line) as suite:
+    with Suite(folder=Suite.folder.with_name("chaos-replay"), report=progress.line) as suite:
         results = suite.run(chosen, Pool(1, progress.result), keep=True)
     for line in failures(results):
         print(line)
@@ -115,42 +119,42 @@ def replay(files: Sequence[Path]) -> None:
 
 @main.command()
 @click.argument("names", nargs=-1)
-@click.option("--workers", default=WORKERS, show_default=True, help="plans at once")
+@click.option("--workers", default=WORKERS, show_default=True, help="plans in parallel")
 def mutations(names: Sequence[str], workers: int) -> None:
-    """Show that the rig finds bugs: each mutation of the operator must be caught."""
+    """Check that the rig finds bugs: an oracle must catch each mutation of the operator."""
     unknown = set(names) - {each.name for each in MUTATIONS}
     if unknown:
         raise click.ClickException(f"no such mutations: {', '.join(sorted(unknown))}")
     progress = Progress()
     chosen = [each for each in MUTATIONS if not names or each.name in names]
-    with Suite(folder=Suite.folder.with_name("chaos-mutations"), told=progress.line) as suite:
+    with Suite(folder=Suite.folder.with_name("chaos-mutations"), report=progress.line) as suite:
         verdicts = _prove(suite, chosen, workers, progress)
-    print("\n" + "\n".join(_told(verdicts)))
+    print("\n" + "\n".join(_verdict_lines(verdicts)))
     sys.exit(0 if all(each.caught for each in verdicts) else 1)
 
 
 def _prove(
     suite: Suite, chosen: Sequence[Mutation], workers: int, progress: Progress
 ) -> list[Verdict]:
-    def heard(result: Result) -> None:
-        found = str(result.findings[0])[:120] if result.findings else "nothing found"
+    def report(result: Result) -> None:
+        found = str(result.findings[0])[:120] if result.findings else "no finding"
         progress.line(f"{result.plan}: {found}")
 
-    return prove(suite, chosen, workers, heard)
+    return prove(suite, chosen, workers, report)
 
 
-def _told(verdicts: Sequence[Verdict]) -> list[str]:
+def _verdict_lines(verdicts: Sequence[Verdict]) -> list[str]:
     caught = sum(each.caught is not None for each in verdicts)
     return [*map(str, verdicts), f"{caught} of {len(verdicts)} mutations caught"]
 
 
 @main.command("list")
 def list_() -> None:
-    """The scenarios with their steps, and the mutations."""
+    """Print the scenarios with their steps, and the mutations."""
     for scenario in SCENARIOS.values():
         print(f"{scenario.name}: {', '.join(step.name for step in scenario.steps)}")
     for mutation in MUTATIONS:
-        print(f"mutation {mutation.name}: {mutation.what}")
+        print(f"mutation {mutation.name}: {mutation.bug}")
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
-"""The bugs of the mutations, each a function that runs in place of one of the operator.
+"""The bugs of the mutations: functions that replace functions of the operator.
 
-Each takes the function that it replaces as ``original``, and then its arguments.
+Each takes the replaced function as ``original``, then the arguments of the call.
 """
 
 from __future__ import annotations
@@ -40,18 +40,18 @@ from reconciler.queue import WorkQueue
 from reconciler.target import Action, Change
 from reconciler.workers import Workers
 
-# Ownership, and which objects are written.
+# Ownership, and which objects the operator writes.
 
 
 def treat_every_object_as_own(original: Callable[..., bool], obj: Object, owner: Owner) -> bool:
-    """``is_own``: proof of ownership is not asked for."""
+    """``is_own``: every object passes the check of ownership."""
     return True
 
 
 def select_every_class(
     original: Callable[..., bool], workers: Workers, controller: Controller, parent: Object
 ) -> bool:
-    """``_is_selected``: the label operator-class of a parent does not count."""
+    """``_is_selected``: the label operator-class of a parent is ignored."""
     metadata = parent["metadata"]
     label = f"{controller.kind.group}/operator-class"
     labels = {**(metadata.get("labels") or {}), label: workers._operator_class}
@@ -69,7 +69,7 @@ def ignore_suspend(
 
 
 def omit_owner_references(original: Callable[..., Object], *args: Any, **options: Any) -> Object:
-    """``stamp``: the garbage collector does not know that a child has an owner."""
+    """``stamp``: children have no owner reference."""
     body = original(*args, **options)
     metadata = {name: each for name, each in body["metadata"].items() if name != "ownerReferences"}
     return {**body, "metadata": metadata}
@@ -87,7 +87,7 @@ async def apply_without_uid(
     subresource: str = "",
     **options: Any,
 ) -> Object:
-    """``apply``: the apply does not carry the uid of the object that it was decided on."""
+    """``apply``: the apply does not carry the uid of the live object."""
     if not subresource:
         metadata = {name: value for name, value in body["metadata"].items() if name != "uid"}
         body = {**body, "metadata": metadata}
@@ -95,7 +95,7 @@ async def apply_without_uid(
 
 
 def delete_without_preconditions(original: Callable[..., bytes], body: Any) -> bytes:
-    """``encode``: a delete is sent without its preconditions."""
+    """``encode``: a delete is sent without preconditions."""
     if isinstance(body, dict) and body.get("kind") == "DeleteOptions":
         body = {name: value for name, value in body.items() if name != "preconditions"}
     return original(body)
@@ -110,7 +110,7 @@ async def delete_what_left_the_watch(
     *,
     acting_as: str = "",
 ) -> Object | None:
-    """``get``: a child that the cache does not show, and the server does, is deleted."""
+    """``get``: a child that is on the server but not in the cache is deleted."""
     live = await original(target, kind, namespace, name, acting_as=acting_as)
     if live is None or owner_annotation(GROUP) not in annotations_of(live):
         return live
@@ -121,14 +121,14 @@ async def delete_what_left_the_watch(
 async def skip_the_hand_over(
     original: Callable[..., Awaitable[bool]], write: ChildWrite, live: Object
 ) -> bool:
-    """``_hand_over``: yielded fields are dropped, and the server sets their defaults."""
+    """``_hand_over``: yielded fields are dropped, so the server sets their defaults."""
     return False
 
 
 def apply_without_a_difference(
     original: Callable[..., Decision], *args: Any, **options: Any
 ) -> Decision:
-    """``decide``: a child that does not differ is applied, too."""
+    """``decide``: a child without drift is applied, too."""
     decision = original(*args, **options)
     return replace(decision, step=Step.CONFIGURE) if decision.step is Step.UNCHANGED else decision
 
@@ -136,7 +136,7 @@ def apply_without_a_difference(
 def recreate_a_deployment(
     original: Callable[..., Decision], child: Child, *args: Any, **options: Any
 ) -> Decision:
-    """``decide``: a Deployment of another intent is deleted, and the next pass makes a new one."""
+    """``decide``: a Deployment that differs is deleted, and the next pass creates another one."""
     decision = original(child, *args, **options)
     if decision.step is not Step.CONFIGURE or child.kind != DEPLOYMENT:
         return decision
@@ -146,13 +146,13 @@ def recreate_a_deployment(
 def count_a_failed_write_as_done(
     original: Callable[..., Change], kind: Kind, key: Key, error: ApiError | Unreachable
 ) -> Change:
-    """``_trouble``: a write that was not answered counts as done."""
+    """``_trouble``: a failed write counts as done."""
     change = original(kind, key, error)
     return Change(kind, key, Action.UNCHANGED) if change.action is Action.FAILED else change
 
 
 def repair_at_once(original: Callable[..., float], repairs: Repairs, now: float) -> float:
-    """``wait``: a contested object is repaired as often as somebody changes it."""
+    """``wait``: a contested object is repaired after every change of the rival, without backoff."""
     return 0.0
 
 
@@ -182,7 +182,7 @@ def observe_the_next_generation(
 def show_only_what_was_stored(
     original: Callable[..., Object], parent: Object, *args: Any, **options: Any
 ) -> Object:
-    """``status``: after the first generation, what runs is shown only where it was shown before."""
+    """``status``: after the first generation, the fields of what runs are only kept, not set."""
     status = original(parent, *args, **options)
     stored = parent.get("status") or {}
     if parent["metadata"].get("generation") == 1:
@@ -197,19 +197,19 @@ def show_only_what_was_stored(
 def back_off_a_millisecond(
     original: Callable[..., None], queue: WorkQueue[Key], *, rng: Any = None, **_backoff: float
 ) -> None:
-    """``WorkQueue``: base and limit of the backoff do not count."""
+    """``WorkQueue``: base and limit of the backoff are ignored."""
     original(queue, base=0.001, limit=0.001, rng=rng)
 
 
 def ignore_retry_after(original: Callable[..., Outcome], *args: Any, **options: Any) -> Outcome:
-    """``outcome``: the time that the server asked for is forgotten."""
+    """``outcome``: the Retry-After of the server is ignored."""
     return replace(original(*args, **options), retry_after=0.0)
 
 
 async def leak_a_task(
     original: Callable[..., Awaitable[Outcome]], reconciler: Reconciler, *args: Any, **options: Any
 ) -> Outcome:
-    """``reconcile``: a task is started that nobody waits for."""
+    """``reconcile``: each call starts a task that outlives it."""
     asyncio.get_running_loop().create_task(asyncio.sleep(3600))
     return await original(reconciler, *args, **options)
 
@@ -226,7 +226,7 @@ def keep_what_is_not_listed(
     *,
     reset: bool = False,
 ) -> None:
-    """``replace``: what is held counts as listed, so a list ends nothing."""
+    """``replace``: a list removes no object from the cache."""
     held = {key: one for key, one in store._objects.items() if store._scope(key[0]) == scope}
     original(store, {**held, **listed}, version, scope, reset=reset)
 
@@ -239,7 +239,7 @@ def watch_for_a_day(
     seconds: float,
     quiet: float,
 ) -> AbstractAsyncContextManager[Any]:
-    """``stream``: neither the end of a watch nor its silence is noticed."""
+    """``stream``: a watch has neither a timeout nor a limit of silence."""
     return original(transport, call, seconds=86400.0, quiet=86400.0)
 
 
@@ -254,7 +254,7 @@ def resume_after_410(
 
 
 def raise_at_an_error_frame(original: Callable[..., object], line: bytes) -> object:
-    """``event_of``: an error in the stream is an exception that nobody handles."""
+    """``event_of``: an ERROR event raises an exception that is not handled."""
     try:
         return original(line)
     except ApiError as error:
@@ -280,7 +280,7 @@ async def print_the_token(
 async def release_a_lost_lease(
     original: Callable[..., Awaitable[None]], elector: Elector, api: Api
 ) -> None:
-    """``_renew``: who lost the Lease empties it, and does not read first who holds it."""
+    """``_renew``: a replica that lost the Lease clears the holder, without reading it first."""
     try:
         await original(elector, api)
     except Exception:
@@ -290,11 +290,11 @@ async def release_a_lost_lease(
 
 
 def allow_every_write(original: Callable[..., float], elector: Elector) -> None:
-    """``guard``: writes are sent whether the Lease is held or not."""
+    """``guard``: writes are sent also without the Lease."""
 
 
 def lead_before_the_lease(original: Callable[..., None], leader: LeaderThread) -> None:
-    """``start``: the work begins before the Lease is taken."""
+    """``start``: reconciling begins before the Lease is acquired."""
     original(leader)
     leader.elector._on_started()
 
@@ -302,5 +302,5 @@ def lead_before_the_lease(original: Callable[..., None], leader: LeaderThread) -
 def ignore_the_loss_of_the_lease(
     original: Callable[..., None], leader: LeaderThread, *args: Any, **options: Any
 ) -> None:
-    """``LeaderThread``: nobody is called when the Lease is lost."""
+    """``LeaderThread``: ``on_lost`` is never called."""
     original(leader, *args, **{**options, "on_lost": lambda _reason: None})

@@ -1,7 +1,7 @@
-"""Every plan of the rig beside the crash points: which fault, where, in which scenario.
+"""Every plan of the rig but the crash points: which fault, where, in which scenario.
 
-One function for each group; the F numbers are those of docs/chaos.md. A new kind's scenario gets
-the faults of requests and watches by being named in ``SUBJECTS``.
+One function for each group; the F numbers are those of docs/chaos.md. An entry in ``SUBJECTS``
+gives the scenario of a new kind the faults of requests and watches.
 """
 
 from __future__ import annotations
@@ -15,8 +15,8 @@ from chaos.proxy.rules import Rule
 
 @dataclass(frozen=True)
 class Subject:
-    """Where the faults of requests and watches are put: a scenario, a step in which its objects
-    are written, which those are, and the resource whose status the operator writes.
+    """Where the faults of requests and watches are injected: a scenario, a step, the child
+    resources that the operator writes in the step, and the parent resource with the status.
     """
 
     scenario: str
@@ -30,27 +30,27 @@ SUBJECTS: tuple[Subject, ...] = (
 )
 
 UNAIDED = ("--resync=0",)
-"""No pass comes by itself: what a fault has left undone the operator must remember."""
+"""No resync: the operator must requeue what a fault has prevented."""
 
 PAGE = "<html><body><h1>502 Bad Gateway</h1></body></html>"
 BUSY = "Too many requests, please try again later.\n"
 
 
 def undisturbed(scenarios: Sequence[str], seconds: float) -> Iterator[Plan]:
-    """Each scenario once with nothing wrong and a long silence at its end (O3)."""
+    """Each scenario once without a fault, and with a long window without writes at its end (O3)."""
     for scenario in scenarios:
         yield Plan(group="quiet", name=scenario, scenario=scenario, quiet=seconds)
 
 
 def calm(scenarios: Sequence[str], runs: int) -> Iterator[Plan]:
-    """Undisturbed runs that must raise no alarm: what the rig reports must be true."""
+    """Runs without a fault, in which no oracle may report a finding."""
     for number in range(runs):
         scenario = scenarios[number % len(scenarios)]
         yield Plan(group="calm", name=f"run {number}", scenario=scenario, quiet=2.0, seed=number)
 
 
 def request_faults(subject: Subject) -> Iterator[Plan]:
-    """F15 to F19, and F06: what can become of one write, of each kind that a step writes."""
+    """F15 to F19, and F06: faults of one write, for each resource that a step writes."""
     targets = [(resource, "") for resource in subject.written] + [(subject.parent, "status")]
     for resource, subresource in targets:
         for rule in _write_faults(resource, subresource):
@@ -66,7 +66,7 @@ def request_faults(subject: Subject) -> Iterator[Plan]:
             )
     for code in (500, 503):
         rule = Rule(verb="get", phase="before", fault="respond", code=code)
-        # The step in which a name that the cache does not show is looked up.
+        # The operator sends a get only for a name that is not in the cache.
         yield Plan(
             group="requests",
             flags=UNAIDED,
@@ -102,7 +102,7 @@ def _write_faults(resource: str, subresource: str) -> Iterator[Rule]:
 
 
 def watch_faults(subject: Subject) -> Iterator[Plan]:
-    """F01 to F13: what can become of one frame, and of the request that opens a watch."""
+    """F01 to F13: faults of one watch event, and of the request that opens a watch."""
     for resource in (subject.parent, subject.written[0]):
         for rule in _frame_faults(resource):
             yield Plan(
@@ -125,12 +125,12 @@ def watch_faults(subject: Subject) -> Iterator[Plan]:
             yield Plan(
                 group="watches",
                 flags=UNAIDED,
-                name=f"{resource}: a relist from the past, {'once' if times == 1 else 'twice'}",
+                name=f"{resource}: a stale relist, {'once' if times == 1 else 'twice'}",
                 scenario=subject.scenario,
-                rules=tuple(_relist_from_the_past(resource, times)),
+                rules=tuple(_stale_relist(resource, times)),
             )
-    # Once the list is complete a cut makes the watch resume: only what meets the second request
-    # meets a resumed one.
+    # After the end of the initial list a cut makes the watch resume, so the second watch request
+    # is the resumed one.
     for code in (410, 500):
         yield Plan(
             group="watches",
@@ -187,11 +187,11 @@ def _opening_faults(resource: str) -> Iterator[Rule]:
         )
 
 
-def _relist_from_the_past(resource: str, times: int) -> Iterator[Rule]:
-    """A watch that has to list anew, and what it then gets: its first list, once more or twice.
+def _stale_relist(resource: str, times: int) -> Iterator[Rule]:
+    """A watch has to relist, and gets the first list again, once or twice.
 
-    Only a plain list is recorded and given again, so the WatchList is refused at the start. Once
-    is a server that lags behind; twice is believed, as of a restored backup.
+    Only plain lists are recorded, so the WatchList is refused at the start. One stale list is a
+    server that lags; the operator accepts the second one, as after a restored backup.
     """
     yield Rule(verb="watch", resource=resource, phase="before", fault="respond", code=400)
     yield Rule(
@@ -201,10 +201,10 @@ def _relist_from_the_past(resource: str, times: int) -> Iterator[Rule]:
 
 
 def half_open(subject: Subject) -> Iterator[Plan]:
-    """F02: a watch that is silent for ever is noticed without any help (quiet limit: 90 s)."""
+    """F02: the operator itself ends a half-open watch or write (limit of silence: 90 s)."""
     yield Plan(
         group="half-open",
-        name=f"{subject.parent}: silence for ever",
+        name=f"{subject.parent}: a watch that stays silent",
         scenario=subject.scenario,
         at=subject.step,
         rules=(Rule(verb="watch", resource=subject.parent, phase="stream", fault="silence"),),
@@ -239,7 +239,7 @@ def connection_faults(subject: Subject) -> Iterator[Plan]:
 
 
 def process_faults(subject: Subject) -> Iterator[Plan]:
-    """F28, F29, F35 with one replica: it stands still, its loop is blocked, its clock jumps."""
+    """F28, F29, F35 with one replica: frozen, loop blocked, clock wrong, killed, stopped."""
     for action, seconds, lead in (
         ("freeze-leader", 5.0, 1.0),
         ("block-loop", 4.0, 1.0),
@@ -258,16 +258,16 @@ def process_faults(subject: Subject) -> Iterator[Plan]:
 
 
 LEASE_OFFSETS = tuple(0.5 * number for number in range(1, 13))
-"""How long the leader's Lease requests have hung, in seconds, when the user changes something and
-there is something to write, around a renewal deadline of 2 and a lease of 3: while it leads, while
-it must not write any more though the lease lasts, while nobody leads, after the take-over."""
+"""Seconds between the leader's first hanging Lease request and the user's change. The renew
+deadline is 2 s and the lease 3 s, so the change comes before the deadline, between deadline and
+expiry, between expiry and take-over, and after the take-over."""
 SHORT_CUTS = (0.5, 1.0, 1.5, 2.5, 4.0)
-"""How long they hang, in seconds, from the user's change on: healed before anybody noticed, between
-the two, and after the take-over."""
+"""Seconds for which the leader's Lease requests hang, from the user's change on: less than the
+renew deadline, less than the lease, and until after the take-over."""
 
 
 def leader_faults(subject: Subject) -> Iterator[Plan]:
-    """F27 to F29 with two replicas: at most one writes, whatever becomes of the Lease."""
+    """F27 to F29 with two replicas: at most one writes, whatever happens to the Lease."""
 
     def plan(name: str, action: str, seconds: float, lead: float = 0.0, **fields: object) -> Plan:
         disturbance = Disturbance(at=subject.step, action=action, seconds=seconds, lead=lead)
@@ -296,13 +296,13 @@ def leader_faults(subject: Subject) -> Iterator[Plan]:
     yield plan("kill-leader", "kill-leader", 2.0)
     yield plan("stop-leader", "stop-leader", 2.0)
     yield plan("delete-lease", "delete-lease", 0.0)
-    yield plan("usurp-lease", "usurp-lease", 0.0)
+    yield plan("overwrite-lease", "overwrite-lease", 0.0)
 
 
 def control_plane_faults(subject: Subject) -> Iterator[Plan]:
-    """F03, F11, F13, F23: plans that break the control plane and have one of their own."""
+    """F03, F11, F13, F23: plans that break the control plane, each alone on one."""
     steps = (
-        (subject.step, "lose-service") if subject.scenario == "handler-life" else (subject.step,)
+        (subject.step, "delete-service") if subject.scenario == "handler-life" else (subject.step,)
     )
     for action, seconds, lead in (
         ("kill-apiserver", 1.0, 0.0),
@@ -326,18 +326,18 @@ def control_plane_faults(subject: Subject) -> Iterator[Plan]:
 
 
 def races() -> Iterator[Plan]:
-    """F18, F31: a write that arrives when its object is gone, or is another's by now."""
+    """F18, F31: a write that arrives after its object was deleted or replaced."""
     yield Plan(
         group="races",
-        name="an apply arrives after its object is gone",
+        name="an apply arrives after its object was deleted",
         scenario="edited-and-deleted",
         at="edit-and-delete",
         rules=(LATE_APPLY,),
     )
     yield Plan(
         group="races",
-        name="a delete arrives when the name is another's",
-        scenario="autoscaler-taken-over",
+        name="a delete arrives after its object was replaced",
+        scenario="autoscaler-replaced",
         at="replace-autoscaler",
         rules=(LATE_DELETE,),
     )
@@ -356,23 +356,23 @@ LATE_DELETE = Rule(
 
 
 def others() -> Iterator[Plan]:
-    """F22, F30: webhooks that rewrite an image or never agree with themselves, and a rival."""
+    """F22, F30: admission webhooks that change writes, and a rival field manager."""
     yield Plan(
         group="others",
         name="a webhook rewrites images",
-        scenario="mirrored",
+        scenario="images-rewritten",
         webhook="rewrite-image",
     )
     yield Plan(
         group="others",
-        name="a webhook never agrees with itself",
-        scenario="distorted",
+        name="a webhook changes each write differently",
+        scenario="deployment-rewritten",
         webhook="never-agrees",
     )
-    yield Plan(group="others", name="somebody undoes each repair", scenario="contested")
+    yield Plan(group="others", name="a rival reverts each repair", scenario="contested")
 
 
 def random_faults(scenarios: Sequence[str], seeds: int) -> Iterator[Plan]:
-    """Two to four faults at once, wherever the seed puts them."""
+    """Two to four faults in one run, drawn by a seed."""
     for number in range(seeds):
         yield random_plan(number, scenarios[number % len(scenarios)])

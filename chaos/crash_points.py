@@ -1,7 +1,7 @@
-"""Every point at which a crash can meet a scenario: each write, in each of its three phases.
+"""Every crash point of a scenario: each write, in each of three phases.
 
-The writes come from an undisturbed run, so none can be forgotten; how many there are is printed
-beside how many plans were run.
+The writes are read from undisturbed runs, so that none is missing. The report prints the number of
+writes beside the number of plans.
 """
 
 from __future__ import annotations
@@ -18,13 +18,13 @@ PHASES: tuple[Literal["before", "committed", "answered"], ...] = (
     "committed",
     "answered",
 )
-"""Killed before the write is sent on, after it is committed, and after the answer is read."""
+"""The kill comes before the write is forwarded, after its commit, or after its answer is read."""
 
 
 def crash_plans(reference: Reference) -> Iterator[Plan]:
     """One plan for each write of the undisturbed runs and each phase.
 
-    A write that not every undisturbed run has may be missing in the plan's run too.
+    A write that only some undisturbed runs have may also be missing in the run of its plan.
     """
     for key in (*reference.writes, *reference.varying):
         for phase in PHASES:

@@ -1,7 +1,7 @@
-"""What can go wrong beside single requests: in the control plane, in a process, with a clock.
+"""Disturbances: faults of the control plane, of a process or of a clock, not of single requests.
 
-Every action undoes itself: when it returns, the cause is gone, and what is left is the
-operator's to mend.
+The rule kept here: every action undoes itself. When an action returns, the cause is gone, and the
+operator must repair the effects.
 """
 
 from __future__ import annotations
@@ -20,22 +20,22 @@ from harness.objects import CHILDREN
 
 
 class Run(Protocol):
-    """What a disturbance asks of the run that it happens in."""
+    """The part of a run that disturbances use."""
 
     cluster: Cluster
     replicas: list[Replica]
 
     def leader(self) -> Replica:
-        """The replica that holds the Lease, or the only one; waits for it."""
+        """Wait for a leader; the replica that holds the Lease, or the only replica."""
 
     def kill(self, replica: Replica, back_after: float = 0.0) -> None:
-        """End a replica with SIGKILL; it is started again after ``back_after`` seconds."""
+        """Send SIGKILL to a replica; it is restarted after ``back_after`` seconds."""
 
     def terminate(self, replica: Replica, back_after: float = 0.0) -> None:
-        """End a replica with SIGTERM; it is started again after ``back_after`` seconds."""
+        """Send SIGTERM to a replica; it is restarted after ``back_after`` seconds."""
 
     def expect_end(self, replica: Replica) -> None:
-        """The process of this replica may end by itself from now on, and that is right."""
+        """Accept from now on that the process of this replica ends by itself."""
 
     def lease_path(self) -> str:
         """The path of the Lease of this run's operators."""
@@ -50,29 +50,29 @@ class Run(Protocol):
 Action = Callable[[Run, Disturbance], None]
 
 DONE_SECONDS = 2.0
-"""In which the operator carries out a change of its user."""
+"""Long enough for the operator to reconcile a user's change."""
 CATCH_UP_SECONDS = 1.0
-"""In which an API server that is no longer cut off hears of what it has missed."""
+"""Long enough for the watch cache of a reconnected API server to catch up with etcd."""
 CUSTOM = ("gatihandlers", "gatimodules", "gativersions")
-"""The operator's own kinds, which an API server does not know before it is asked for them."""
+"""Custom resources; an API server fills their watch caches at the first request only."""
 ALL_BUT_LEASES = (*CUSTOM, *CHILDREN, "pods", "events")
-"""Whatever the operator asks for beside its Lease."""
+"""Every resource that the operator requests, but for its Lease."""
 
 
 def kill_apiserver(run: Run, disturbance: Disturbance) -> None:
-    """The API server is killed and comes back after ``seconds``: every watch gets a 410."""
+    """The API server is killed and restarted after ``seconds``: every watch gets a 410."""
     run.cluster.kill_apiserver()
     time.sleep(disturbance.seconds)
     run.cluster.restart_apiserver()
 
 
 def freeze_etcd(run: Run, disturbance: Disturbance) -> None:
-    """The etcd process stands still: writes hang, are answered 504 and may still be committed."""
+    """The etcd process is stopped by SIGSTOP: writes hang, get a 504 and may still be committed."""
     _frozen(run, "etcd", disturbance)
 
 
 def freeze_apiserver(run: Run, disturbance: Disturbance) -> None:
-    """The API server stands still, its connections open."""
+    """The API server is stopped by SIGSTOP, with its connections open."""
     _frozen(run, "kube-apiserver", disturbance)
 
 
@@ -85,7 +85,7 @@ def _frozen(run: Run, component: str, disturbance: Disturbance) -> None:
 
 
 def compact(run: Run, disturbance: Disturbance) -> None:
-    """Etcd forgets its history, and the API server its cache, while the watches are cut."""
+    """With the watches disconnected, etcd is compacted and the API server restarted."""
     for replica in run.replicas:
         replica.proxy.refuse()
     run.cluster.compact_etcd()
@@ -95,17 +95,17 @@ def compact(run: Run, disturbance: Disturbance) -> None:
 
 
 def no_controller_manager(run: Run, disturbance: Disturbance) -> None:
-    """Nobody rolls Deployments or collects garbage for a time."""
+    """kube-controller-manager is down for ``seconds``: no rollout, no garbage collection."""
     run.cluster.kill("kube-controller-manager")
     time.sleep(disturbance.seconds)
     run.cluster.restart("kube-controller-manager")
 
 
 def stale_apiserver(run: Run, disturbance: Disturbance) -> None:
-    """The operator restarts, and reads from a second API server that is cut off from etcd.
+    """The operator restarts, and reads from a second API server that is disconnected from etcd.
 
-    What asks etcd, as every list of the operator does, waits there until the link is back; what
-    it writes goes to the first server. It is then led back.
+    Consistent reads, as all lists of the operator are, wait until the second server is connected
+    again. Writes go to the first server. At the end reads go to the first server again.
     """
     second = run.second_apiserver()
     second.freeze_etcd_link()
@@ -116,15 +116,15 @@ def stale_apiserver(run: Run, disturbance: Disturbance) -> None:
         time.sleep(disturbance.lead + disturbance.seconds)
     finally:
         second.thaw_etcd_link()
-        _lead_back(run)
+        _redirect_back(run)
 
 
 def backward_apiserver(run: Run, disturbance: Disturbance) -> None:
-    """What the operator has done it then watches at a second API server that has not seen it yet.
+    """After its writes the operator reads from a second API server that does not have them yet.
 
-    That server was cut off from etcd before the user's change. Its watches hear nothing, and its
-    gets and lists wait, until the link is back and it catches up; only then is the operator led
-    back. It writes to the first server all the time.
+    The second server is disconnected from etcd before the user's change: its watches send no
+    event, its gets and lists wait. Once it is connected again and has caught up, reads go to the
+    first server again. Writes go to the first server all the time.
     """
     second = run.second_apiserver()
     second.freeze_etcd_link()
@@ -135,16 +135,16 @@ def backward_apiserver(run: Run, disturbance: Disturbance) -> None:
     finally:
         second.thaw_etcd_link()
         time.sleep(CATCH_UP_SECONDS)
-        _lead_back(run)
+        _redirect_back(run)
 
 
 def switch_apiserver(run: Run, disturbance: Disturbance) -> None:
-    """Connections end and go on at another API server on the same etcd, and back."""
+    """Connections move to another API server on the same etcd, and back."""
     second = run.second_apiserver()
     for replica in run.replicas:
         replica.proxy.redirect(second.url, run.cluster.ca_file)
     time.sleep(disturbance.lead + disturbance.seconds)
-    _lead_back(run)
+    _redirect_back(run)
 
 
 def _read_from(run: Run, second: SecondApiServer) -> None:
@@ -152,13 +152,13 @@ def _read_from(run: Run, second: SecondApiServer) -> None:
         replica.proxy.redirect(second.url, run.cluster.ca_file, reads_only=True)
 
 
-def _lead_back(run: Run) -> None:
+def _redirect_back(run: Run) -> None:
     for replica in run.replicas:
         replica.proxy.redirect(run.cluster.url, run.cluster.ca_file)
 
 
 def silence(run: Run, disturbance: Disturbance) -> None:
-    """Every connection stays open and nothing comes through, until they are reset."""
+    """Every connection is half-open, without any traffic, then reset."""
     for replica in run.replicas:
         replica.proxy.swallow()
     time.sleep(disturbance.seconds)
@@ -168,7 +168,7 @@ def silence(run: Run, disturbance: Disturbance) -> None:
 
 
 def refuse(run: Run, disturbance: Disturbance) -> None:
-    """No connection is made, and those that were are reset."""
+    """New connections are refused and open ones are reset."""
     for replica in run.replicas:
         replica.proxy.refuse()
         replica.proxy.cut()
@@ -178,7 +178,7 @@ def refuse(run: Run, disturbance: Disturbance) -> None:
 
 
 def cut(run: Run, disturbance: Disturbance) -> None:
-    """Every connection is reset, each half second."""
+    """Every connection is reset, every half second."""
     end = time.monotonic() + disturbance.seconds
     while time.monotonic() < end:
         for replica in run.replicas:
@@ -187,13 +187,13 @@ def cut(run: Run, disturbance: Disturbance) -> None:
 
 
 def rotate_certificate(run: Run, disturbance: Disturbance) -> None:
-    """The server's certificate is another authority's, whose file is replaced."""
+    """The server gets a certificate of another CA, and the CA file is replaced."""
     for replica in run.replicas:
         replica.proxy.rotate_certificate()
 
 
 def rotate_token(run: Run, disturbance: Disturbance) -> None:
-    """The token in the file is replaced, and the old one is not accepted any more."""
+    """The token file is replaced, and the old token gets a 401."""
     for replica in run.replicas:
         old = replica.token.read_text("utf-8")
         replica.token.write_text(run.new_token() + "\n", "utf-8")
@@ -201,17 +201,17 @@ def rotate_token(run: Run, disturbance: Disturbance) -> None:
 
 
 def kill_leader(run: Run, disturbance: Disturbance) -> None:
-    """The leader is killed; it is started again after ``seconds``."""
+    """The leader gets SIGKILL and is restarted after ``seconds``."""
     run.kill(run.leader(), back_after=disturbance.seconds)
 
 
 def stop_leader(run: Run, disturbance: Disturbance) -> None:
-    """The leader is told to stop, and is started again after ``seconds``."""
+    """The leader gets SIGTERM and is restarted after ``seconds``."""
     run.terminate(run.leader(), back_after=disturbance.seconds)
 
 
 def freeze_leader(run: Run, disturbance: Disturbance) -> None:
-    """The leader's process stands still, then goes on as if nothing had happened."""
+    """The leader is stopped by SIGSTOP and continued after ``seconds``."""
     leader = run.leader()
     leader.operator.freeze()
     time.sleep(disturbance.seconds)
@@ -219,18 +219,18 @@ def freeze_leader(run: Run, disturbance: Disturbance) -> None:
 
 
 def cut_lease(run: Run, disturbance: Disturbance) -> None:
-    """The leader's Lease requests get no answer; everything else passes."""
+    """The leader's Lease requests get no answer; all other requests pass."""
     _hang(run, Rule(resource="leases", phase="before", fault="hang", count=0), disturbance)
 
 
 def lose_lease_answers(run: Run, disturbance: Disturbance) -> None:
-    """The leader's Lease writes are committed and it never learns of it."""
+    """The leader's Lease writes are committed, but their answers are lost."""
     rule = Rule(resource="leases", verb="update", phase="committed", fault="drop", count=0)
     _hang(run, rule, disturbance)
 
 
 def cut_all_but_lease(run: Run, disturbance: Disturbance) -> None:
-    """The leader renews its Lease and can do nothing else."""
+    """Only the leader's Lease requests pass; all other requests hang."""
     leader = run.leader()
     rules = [
         leader.proxy.add(Rule(resource=each, phase="before", fault="hang", count=0))
@@ -250,12 +250,12 @@ def _hang(run: Run, rule: Rule, disturbance: Disturbance) -> None:
 
 
 def delete_lease(run: Run, disturbance: Disturbance) -> None:
-    """Somebody deletes the Lease."""
+    """The Lease is deleted."""
     run.cluster.api.json("DELETE", run.lease_path())
 
 
-def usurp_lease(run: Run, disturbance: Disturbance) -> None:
-    """Somebody writes another holder into the Lease by hand."""
+def overwrite_lease(run: Run, disturbance: Disturbance) -> None:
+    """A user writes another holder into the Lease."""
     run.expect_end(run.leader())
     patch = {"spec": {"holderIdentity": "somebody", "leaseTransitions": 99}}
     content = "application/merge-patch+json"
@@ -263,14 +263,14 @@ def usurp_lease(run: Run, disturbance: Disturbance) -> None:
 
 
 def block_loop(run: Run, disturbance: Disturbance) -> None:
-    """The leader's event loop stands still, as under a long computation."""
+    """The leader's event loop is blocked, as by a long computation."""
     leader = run.leader() if len(run.replicas) > 1 else run.replicas[0]
     os.kill(leader.operator.process.pid, signal.SIGUSR1)
     time.sleep(disturbance.seconds)
 
 
 def jump_clock(run: Run, disturbance: Disturbance) -> None:
-    """The wall clock of every replica jumps by an hour, one forward and one backward."""
+    """The wall clock of each replica jumps by an hour: one forward, one backward."""
     for replica in run.replicas:
         os.kill(replica.operator.process.pid, signal.SIGUSR2)
 
@@ -298,12 +298,12 @@ ACTIONS: dict[str, Action] = {
         lose_lease_answers,
         cut_all_but_lease,
         delete_lease,
-        usurp_lease,
+        overwrite_lease,
         block_loop,
         jump_clock,
     )
 }
 NEED_A_SECOND_APISERVER = frozenset({"stale-apiserver", "backward-apiserver", "switch-apiserver"})
-"""Actions for which a second API server has to run; it takes longer to start than they last."""
+"""Actions that need a second API server; it is started before the scenario."""
 IMPAIRING = frozenset({"block-loop", "jump-clock"})
-"""Actions that need the process of ``chaos.impaired``."""
+"""Actions that need an operator process of ``chaos.impaired``."""

@@ -1,4 +1,4 @@
-"""What one run leaves behind for the oracles to judge. Data only."""
+"""The evidence of one run, which the oracles judge. Data only."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ from chaos.recorder import Frame
 from chaos.snapshot import Snapshot
 
 MANAGER = "gati-operator"
-"""As whom the operator writes: what its field managers begin with."""
+"""The prefix of the operator's field managers."""
 
 
 @dataclass(frozen=True)
 class WriteKey:
-    """One write of the operator, told from all others of a run.
+    """Identifies one write of the operator within a run, and the same write in other runs.
 
-    ``name`` is "*" for objects whose names are new in every run (Events); ``occurrence`` counts
-    from 1 in each step.
+    ``name`` is "*" for Events, which have new names in every run; ``occurrence`` counts from 1 in
+    each step.
     """
 
     step: str
@@ -38,21 +38,21 @@ class WriteKey:
 
 @dataclass(frozen=True)
 class Reference:
-    """An undisturbed run: what every other run of the scenario is compared with."""
+    """The common result of two undisturbed runs, with which every other run is compared."""
 
     scenario: str
     snapshots: dict[str, Snapshot]
     counts: dict[str, int]
     writes: tuple[WriteKey, ...]
-    """Those of every undisturbed run."""
+    """The writes of both undisturbed runs."""
     varying: tuple[WriteKey, ...]
-    """Those that some undisturbed runs have and others do not: a status between two states."""
+    """The writes of one undisturbed run only, as a status between two states."""
     seconds: float
 
 
 @dataclass(frozen=True)
 class StepEnd:
-    """How a step ended: when (monotonic seconds), with what, and what was wrong if anything."""
+    """The end of a step: times (monotonic seconds), snapshot, and problems if any."""
 
     name: str
     began: float
@@ -63,7 +63,7 @@ class StepEnd:
 
 @dataclass(frozen=True)
 class Quiet:
-    """A window in which nothing was to be written; ``restless`` where silence never came."""
+    """A window in which no write is allowed; ``restless``: the operator did not become idle."""
 
     step: str
     began: float
@@ -73,7 +73,7 @@ class Quiet:
 
 @dataclass(frozen=True)
 class Exit:
-    """The end of an operator process; ``planned`` where the run itself wanted it."""
+    """The end of an operator process; ``planned``: the run itself ended it."""
 
     replica: str
     code: int
@@ -83,7 +83,7 @@ class Exit:
 
 @dataclass(frozen=True)
 class Sample:
-    """What one process used after a step: asyncio tasks (-1: not told) and resident bytes."""
+    """The usage of one process after a step: asyncio tasks (-1: unknown) and resident bytes."""
 
     replica: str
     pid: int
@@ -94,7 +94,7 @@ class Sample:
 
 @dataclass
 class Evidence:
-    """Everything that is known of one run. Times are monotonic seconds."""
+    """The evidence of one run. Times are monotonic seconds."""
 
     plan: Plan
     reference: Reference | None = None
@@ -105,23 +105,23 @@ class Evidence:
     exits: list[Exit] = field(default_factory=list)
     samples: list[Sample] = field(default_factory=list)
     outputs: dict[str, str] = field(default_factory=dict)
-    """Logs, metrics and command lines, by where they come from."""
+    """Logs, metrics and command lines, by source."""
     secrets: dict[str, str] = field(default_factory=dict)
-    """What must not be in any output, by what it is."""
+    """Values that no output may contain, by description."""
     foreign_before: dict[str, str] = field(default_factory=dict)
     foreign_after: dict[str, str] = field(default_factory=dict)
     hits: list[int] = field(default_factory=list)
     misses: list[str] = field(default_factory=list)
-    """Disturbances that could not be carried out, and why."""
+    """Disturbances that failed, with the error."""
     lease_seconds: float = 0.0
     renew_seconds: float = 0.0
 
     def writes(self) -> list[Entry]:
-        """The operator's writes that reached the proxy, its Lease's left out."""
+        """The operator's writes that reached the proxy, but for those of its Lease."""
         return [each for each in self.entries if each.is_write and each.resource != "leases"]
 
     def write_keys(self) -> tuple[WriteKey, ...]:
-        """Every write as a key that another run of the scenario has too."""
+        """The key of every write, in order."""
         seen: Counter[tuple[str, ...]] = Counter()
         keys = []
         for entry in sorted(self.writes(), key=lambda each: each.at):
@@ -134,7 +134,7 @@ class Evidence:
 
 
 class Finding(msgspec.Struct, frozen=True):
-    """What an oracle objects to."""
+    """One violation that an oracle found."""
 
     oracle: str
     text: str

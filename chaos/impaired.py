@@ -1,9 +1,8 @@
-"""The operator's command in a process that can be disturbed, or has functions replaced.
+"""The operator's command in a process that signals disturb, or with functions replaced.
 
-SIGUSR1 blocks the main thread, and with it the event loop, for IMPAIRED_SECONDS; SIGUSR2 lets
-the wall clock jump by as many. Nothing of the operator is changed by that: the first is what a
-long computation does, the second is the clock that the lease and the status are written with.
-IMPAIRED_REPLACEMENTS names functions to replace, see ``chaos.replacement``.
+SIGUSR1 blocks the main thread, and with it the event loop, for IMPAIRED_SECONDS, as a long
+computation does. SIGUSR2 moves the wall clock, with which Lease and status are written, by
+IMPAIRED_SECONDS. IMPAIRED_REPLACEMENTS names functions to replace, see ``chaos.replacement``.
 """
 
 from __future__ import annotations
@@ -22,7 +21,7 @@ _jump = timedelta()
 
 
 class _Clock(datetime):
-    """A datetime whose ``now`` can be wrong."""
+    """A datetime with a ``now`` that can jump."""
 
     @classmethod
     def now(cls, tz: tzinfo | None = None) -> Any:
@@ -33,24 +32,24 @@ def _block(*_: object) -> None:
     time.sleep(float(os.environ["IMPAIRED_SECONDS"]))
 
 
-def _leap(*_: object) -> None:
-    global _jump  # noqa: PLW0603 - a handler of signals has nowhere else to put it
+def _jump_clock(*_: object) -> None:
+    global _jump  # noqa: PLW0603 - a signal handler has no other place for state
     _jump += timedelta(seconds=float(os.environ["IMPAIRED_SECONDS"]))
 
 
-def _put_the_clock_in() -> None:
-    """Every module of the runtime that reads the wall clock reads one that can jump."""
+def _install_clock() -> None:
+    """Replace ``datetime`` by ``_Clock`` in every module of the runtime."""
     for name, module in list(sys.modules.items()):
         if name.startswith("reconciler.") and vars(module).get("datetime") is datetime:
             module.datetime = _Clock  # type: ignore[attr-defined]
 
 
 def main() -> None:
-    """Run the operator's command with the two signals handled."""
+    """Run the operator's command with handlers for the two signals."""
     install(decode(os.environ.get(VARIABLE, "")))
-    _put_the_clock_in()
+    _install_clock()
     signal.signal(signal.SIGUSR1, _block)
-    signal.signal(signal.SIGUSR2, _leap)
+    signal.signal(signal.SIGUSR2, _jump_clock)
     commands.gati.main()
 
 

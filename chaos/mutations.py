@@ -1,4 +1,4 @@
-"""Bugs put into the operator on purpose. The rig must find each, by an oracle named here."""
+"""Mutations: bugs put into the operator on purpose. A named oracle must catch each of them."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from chaos.replacement import Replacement
 
 @dataclass(frozen=True)
 class Mutation:
-    """A bug: what it is, what is replaced to make it, the plan that shows it, who must object.
+    """A bug: its description, the replaced functions, the plan that shows it, and the oracles.
 
-    ``oracles`` are those that catch it, any of them.
+    The mutation is caught where any of ``oracles`` reports a finding.
     """
 
     name: str
-    what: str
+    bug: str
     replaces: tuple[Replacement, ...]
     plan: Plan
     oracles: tuple[str, ...]
@@ -47,12 +47,12 @@ def _apply(resource: str, fault: Fault, **fields: Any) -> tuple[Rule, ...]:
 MUTATIONS: tuple[Mutation, ...] = (
     Mutation(
         "skip-the-relist-diff",
-        "what vanished during a gap of the watch stays in the cache",
+        "objects deleted during a gap of the watch stay in the cache",
         (Replacement("reconciler.cache:Store.replace", bugs.keep_what_is_not_listed),),
         _plan(
             "relist",
             "three-handlers",
-            at="lose-deployments",
+            at="delete-deployments",
             rules=_frame("deployments", "gone", frame="DELETED"),
             patience=25.0,
         ),
@@ -60,21 +60,21 @@ MUTATIONS: tuple[Mutation, ...] = (
     ),
     Mutation(
         "adopt-foreign-objects",
-        "whatever has the name of a child is taken for a child",
+        "a foreign object with the name of a child is written like a child",
         (Replacement("contract.ownership:is_own", bugs.treat_every_object_as_own),),
         _plan("adopt", patience=20.0),
         ("end-state", "foreign"),
     ),
     Mutation(
         "ignore-the-operator-class",
-        "handlers of another install are taken care of too",
+        "handlers of another operator class are reconciled too",
         (Replacement("reconciler.workers:Workers._is_selected", bugs.select_every_class),),
         _plan("class", patience=20.0),
         ("foreign",),
     ),
     Mutation(
         "apply-without-uid",
-        "an apply that comes too late makes a deleted object anew",
+        "a late apply recreates a deleted object",
         (Replacement("reconciler.client.client:Client.apply", bugs.apply_without_uid),),
         _plan(
             "late apply",
@@ -86,11 +86,11 @@ MUTATIONS: tuple[Mutation, ...] = (
     ),
     Mutation(
         "delete-without-uid",
-        "a delete that comes too late takes an object of the same name",
+        "a late delete deletes another object of the same name",
         (Replacement("reconciler.client.wire:encode", bugs.delete_without_preconditions),),
         _plan(
             "late delete",
-            "autoscaler-taken-over",
+            "autoscaler-replaced",
             at="replace-autoscaler",
             rules=(LATE_DELETE,),
             patience=25.0,
@@ -99,7 +99,7 @@ MUTATIONS: tuple[Mutation, ...] = (
     ),
     Mutation(
         "release-a-lost-lease",
-        "whoever lost the Lease empties it, whosever it is by then",
+        "a replica that lost the Lease clears it, whoever holds it now",
         (Replacement("reconciler.process.lease:Elector._renew", bugs.release_a_lost_lease),),
         _plan("release", replicas=2, disturbances=_at("scale", "freeze-leader", 6.0, 5.0)),
         ("single-writer",),
@@ -116,7 +116,7 @@ MUTATIONS: tuple[Mutation, ...] = (
     ),
     Mutation(
         "write-after-the-lease-is-lost",
-        "a leader that could not renew goes on",
+        "a leader that could not renew continues to write",
         (
             Replacement("reconciler.process.lease:Elector.guard", bugs.allow_every_write),
             Replacement(
@@ -132,22 +132,22 @@ MUTATIONS: tuple[Mutation, ...] = (
         ("single-writer",),
     ),
     Mutation(
-        "recreate-what-left-the-watch",
-        "a child that lost its label is deleted and made anew",
+        "recreate-an-unlabelled-child",
+        "a child that lost its label is deleted and recreated",
         (Replacement("reconciler.apply:KubernetesTarget.get", bugs.delete_what_left_the_watch),),
         _plan("label off", patience=20.0),
         ("end-state", "object-counts"),
     ),
     Mutation(
         "no-hand-over-of-replicas",
-        "replicas are dropped, not handed over, when an autoscaler comes",
+        "spec.replicas is dropped, not handed over, when an autoscaler is added",
         (Replacement("reconciler.child_write:ChildWrite._hand_over", bugs.skip_the_hand_over),),
         _plan("no hand-over", patience=20.0),
         ("end-state",),
     ),
     Mutation(
-        "no-deadline-of-a-watch",
-        "a watch that falls silent is waited for as long as TCP likes",
+        "watch-without-timeout",
+        "a half-open watch ends only when TCP ends it",
         (Replacement("reconciler.client.transport:Transport.stream", bugs.watch_for_a_day),),
         _plan(
             "silence",
@@ -158,8 +158,8 @@ MUTATIONS: tuple[Mutation, ...] = (
         ("end-state",),
     ),
     Mutation(
-        "resume-where-it-was-refused",
-        "after a 410 the watch is tried again from the same version, for ever",
+        "resume-after-410",
+        "after a 410 the watch resumes from the same resource version, again and again",
         (Replacement("reconciler.phases:next_phase", bugs.resume_after_410),),
         _plan(
             "resume",
@@ -170,8 +170,8 @@ MUTATIONS: tuple[Mutation, ...] = (
         ("end-state", "bounded-retries"),
     ),
     Mutation(
-        "end-on-an-error-frame",
-        "an error in the stream ends the process",
+        "exit-at-an-error-event",
+        "an ERROR event of a watch ends the process",
         (Replacement("reconciler.client.wire:event_of", bugs.raise_at_an_error_frame),),
         _plan(
             "error frame",
@@ -182,36 +182,36 @@ MUTATIONS: tuple[Mutation, ...] = (
         ("health",),
     ),
     Mutation(
-        "write-what-is-there",
-        "every pass applies every child, whether it differs or not",
+        "apply-without-drift",
+        "every pass applies every child, also without drift",
         (Replacement("reconciler.converge:decide", bugs.apply_without_a_difference),),
         _plan("no compare", patience=20.0),
         ("quiescence", "end-state", "bounded-writes"),
     ),
     Mutation(
-        "a-new-time-in-each-status",
-        "conditions get the present time in every pass",
+        "renew-transition-times",
+        "every pass sets lastTransitionTime of the conditions to now",
         (Replacement("contract.status:conditions", bugs.renew_transition_times),),
         _plan("clock in status", patience=20.0),
         ("status-rules", "quiescence"),
     ),
     Mutation(
-        "observe-what-is-not-there",
-        "the status claims a generation that it did not see",
+        "observe-the-next-generation",
+        "observedGeneration is above the observed generation",
         (Replacement("gati.handler.status.conditions:status", bugs.observe_the_next_generation),),
         _plan("generation", patience=20.0),
         ("status-rules",),
     ),
     Mutation(
-        "forget-what-was-wiped",
-        "what somebody wipes from a status that is no longer new stays wiped",
+        "keep-a-wiped-status-empty",
+        "status fields that a user wipes are not set again after the first generation",
         (Replacement("gati.handler.status.conditions:status", bugs.show_only_what_was_stored),),
         _plan("wiped", patience=20.0),
         ("end-state",),
     ),
     Mutation(
         "no-backoff",
-        "what fails is tried again at once",
+        "a failed reconcile is retried at once",
         (Replacement("reconciler.queue:WorkQueue.__init__", bugs.back_off_a_millisecond),),
         _plan(
             "hot loop",
@@ -223,7 +223,7 @@ MUTATIONS: tuple[Mutation, ...] = (
     ),
     Mutation(
         "ignore-retry-after",
-        "a server that asks for time is not given it",
+        "a retry comes before the Retry-After of the server",
         (Replacement("reconciler.loop:outcome", bugs.ignore_retry_after),),
         _plan(
             "impatience",
@@ -233,13 +233,13 @@ MUTATIONS: tuple[Mutation, ...] = (
         ("bounded-retries",),
     ),
     Mutation(
-        "take-a-lost-answer-for-success",
-        "a write whose answer is lost is believed to be done",
+        "count-a-lost-answer-as-success",
+        "a write without an answer counts as done",
         (Replacement("reconciler.apply:_trouble", bugs.count_a_failed_write_as_done),),
         _plan(
             "lost answer",
-            at="lose-service",  # of which no status tells: nothing else asks for a pass
-            # More often than late news of the steps before could ask for a pass by chance.
+            at="delete-service",  # not shown in any status: no other event requeues the handler
+            # More drops than late events of earlier steps could requeue the handler.
             rules=_apply("services", "drop", count=6),
             flags=("--resync=0",),
             patience=25.0,
@@ -247,22 +247,22 @@ MUTATIONS: tuple[Mutation, ...] = (
         ("end-state",),
     ),
     Mutation(
-        "repair-without-end",
-        "what somebody undoes is done again at once, for ever",
+        "repair-without-backoff",
+        "a contested child is repaired at once, each time",
         (Replacement("reconciler.contention:Repairs.wait", bugs.repair_at_once),),
         _plan("contest", "contested", patience=20.0),
         ("bounded-writes",),
     ),
     Mutation(
         "no-owner-reference",
-        "children outlive their handler",
+        "children have no owner reference, so they outlive their handler",
         (Replacement("contract.ownership:stamp", bugs.omit_owner_references),),
         _plan("orphans", patience=20.0),
         ("end-state",),
     ),
     Mutation(
-        "leak-a-task-for-each-pass",
-        "every pass leaves a task behind",
+        "leak-a-task-per-pass",
+        "every pass leaves an asyncio task behind",
         (Replacement("reconciler.loop:Reconciler.reconcile", bugs.leak_a_task),),
         _plan("leak"),
         ("resources",),
@@ -276,14 +276,14 @@ MUTATIONS: tuple[Mutation, ...] = (
     ),
     Mutation(
         "write-while-suspended",
-        "a suspended handler is written like any other",
+        "the children of a suspended handler are written",
         (Replacement("gati.handler.controller:HandlerController.read", bugs.ignore_suspend),),
         _plan("suspend", patience=20.0),
         ("end-state",),
     ),
     Mutation(
-        "replace-in-place-of-change",
-        "a Deployment that differs is deleted and made anew",
+        "recreate-on-update",
+        "a Deployment that differs is deleted and recreated",
         (Replacement("reconciler.converge:decide", bugs.recreate_a_deployment),),
         _plan("replace", patience=20.0),
         ("object-counts",),

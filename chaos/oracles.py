@@ -1,7 +1,7 @@
-"""Judges runs. Each oracle is a pure function of the evidence and knows no plan by name.
+"""The oracles: pure functions of a run's evidence, independent of any single plan.
 
-Those that compare with an undisturbed run need no idea of what is right; the others state rules
-that hold in every run. An oracle is left out of a plan only where the plan says why (``waived``).
+Some oracles compare the run with an undisturbed one; the others check rules that hold in every
+run. A plan leaves out an oracle only with a reason (``waived``).
 """
 
 from __future__ import annotations
@@ -25,16 +25,16 @@ PARENTS = ("gatihandlers",)
 """The resources whose status the operator writes."""
 COUNTED = (*PARENTS, *CHILDREN)
 BACKOFF = (0.2, 5.0)
-"""The shortest and longest wait after failures, as the rig starts operators (seconds)."""
+"""The backoff's base and limit of the rig's operators (seconds)."""
 RESYNC = 1.0
-"""How often everything is looked at anyway, as the rig starts operators (seconds)."""
+"""The resync period of the rig's operators (seconds)."""
 EVENTS = 10
-"""Tries that no wait precedes: a change that is seen asks for a pass at once, failed or not. A
-step changes its object once, and a rollout its children a few times."""
+"""Retries without backoff: a watch event requeues its key at once. A step changes its object once,
+and a rollout its children a few times."""
 
 
 def end_state(evidence: Evidence) -> Iterator[str]:
-    """Every step ends as it does undisturbed."""
+    """Every step ends in the same state as in the undisturbed run."""
     for step in evidence.steps:
         for problem in step.problems:
             yield f"{step.name}: {problem}"
@@ -42,13 +42,13 @@ def end_state(evidence: Evidence) -> Iterator[str]:
         ended = {step.name for step in evidence.steps}
         for name in evidence.reference.snapshots:
             if name not in ended:
-                yield f"{name}: never came to an end"
+                yield f"{name}: the step was not reached"
 
 
 def object_counts(evidence: Evidence) -> Iterator[str]:
-    """Each object comes and goes as often as it does undisturbed.
+    """Each object is created and deleted as often as in the undisturbed run.
 
-    Less often only counts in a run that came to its end: what was not tried did not happen.
+    Fewer creates or deletes are a finding only in a run that reached its end.
     """
     if evidence.reference is None:
         return
@@ -64,10 +64,10 @@ def object_counts(evidence: Evidence) -> Iterator[str]:
 
 
 def quiescence(evidence: Evidence) -> Iterator[str]:
-    """Nothing is written once all is as it should be."""
+    """The operator writes nothing once everything has converged."""
     for quiet in evidence.quiets:
         if quiet.restless:
-            yield f"after {quiet.step} the operator goes on writing"
+            yield f"after {quiet.step} the operator continues to write"
             continue
         late = [each for each in evidence.writes() if quiet.began <= each.at < quiet.ended]
         for entry in late[:5]:
@@ -75,7 +75,7 @@ def quiescence(evidence: Evidence) -> Iterator[str]:
 
 
 def foreign(evidence: Evidence) -> Iterator[str]:
-    """What is not the operator's is never touched: same object, content and writers."""
+    """Foreign objects never change: same uid, content and field managers."""
     for key, before in evidence.foreign_before.items():
         after = evidence.foreign_after.get(key, "gone")
         if after != before:
@@ -88,17 +88,17 @@ FOREIGN = ("chaos/canary", "chaos/foreign")
 
 
 def _trespasses(evidence: Evidence) -> Iterator[str]:
-    """What was written for a moment, of which nothing needs to be left at the end."""
+    """Writes to foreign objects, also those that were reverted before the end."""
     for frame in evidence.frames:
         metadata = frame.object["metadata"]
         marked = any(each in (metadata.get("annotations") or {}) for each in FOREIGN)
         managers = [each.get("manager", "") for each in metadata.get("managedFields") or ()]
         if marked and frame.type != "DELETED" and any(m.startswith(MANAGER) for m in managers):
-            yield f"{frame.resource}/{frame.name} is foreign, and {MANAGER} wrote to it"
+            yield f"{frame.resource}/{frame.name} is foreign, but {MANAGER} wrote it"
 
 
 def single_writer(evidence: Evidence) -> Iterator[str]:
-    """One replica writes at a time: the one that took the Lease last, while it lasts."""
+    """Only the holder of the Lease writes, and only until the lease expires."""
     if evidence.plan.replicas == 1:
         return
     holder, renewed = "", -math.inf
@@ -107,7 +107,7 @@ def single_writer(evidence: Evidence) -> Iterator[str]:
             if not entry.is_write or entry.server_code not in (200, 201):
                 continue
             if entry.holder == "" and holder not in ("", entry.replica):
-                yield f"{entry.replica} emptied the Lease that {holder} held"
+                yield f"{entry.replica} cleared the Lease of {holder}"
             early = entry.at - renewed < evidence.lease_seconds - 0.05
             if entry.holder and holder not in ("", entry.replica) and early:
                 yield f"{entry.replica} took the Lease {entry.at - renewed:.1f} s after a renewal"
@@ -116,22 +116,22 @@ def single_writer(evidence: Evidence) -> Iterator[str]:
         elif entry.is_write and (entry.forwarded or entry.server_code):
             late = entry.at - renewed
             if entry.replica != holder:
-                has = f"while {holder or 'nobody'} held the Lease"
-                yield f"{entry.replica} sent {_what(entry)} {has}"
+                has = f"while {holder} held" if holder else "while no replica held"
+                yield f"{entry.replica} sent {_what(entry)} {has} the Lease"
             elif late > evidence.lease_seconds:
                 yield f"{entry.replica} sent {_what(entry)} {late:.1f} s after its last renewal"
 
 
 def _moment(entry: Entry) -> float:
-    """A Lease changes hands when its write is done; another write counts from its sending."""
+    """The time that counts: the end of a write of the Lease, the arrival of any other write."""
     return entry.ended or entry.at if entry.resource == "leases" else entry.at
 
 
 def bounded_retries(evidence: Evidence) -> Iterator[str]:
-    """What fails is tried again with growing waits, and not before the server said.
+    """Failed requests are retried with backoff, and not before Retry-After.
 
-    The waits grow from one failure to the next of the same request, until it succeeds or its
-    process ends; so each such row is judged by itself, and within it every stretch of time.
+    The backoff grows with each failure of the same request, until the request succeeds or the
+    process ends. So each series of failures is judged alone, in every interval within it.
     """
     tries: defaultdict[tuple[str, str, str, str], list[Entry]] = defaultdict(list)
     for entry in sorted(evidence.entries, key=lambda each: each.at):
@@ -149,29 +149,29 @@ def bounded_retries(evidence: Evidence) -> Iterator[str]:
 
 
 def _excess(entries: list[Entry], ends: list[float]) -> Iterator[str]:
-    """The first stretch of time in which one request failed more often than waits allow."""
-    for row in _rows(entries, ends):
-        for first, last in itertools.combinations(range(len(row)), 2):
-            failed, span = last - first + 1, row[last] - row[first]
+    """The first interval in which one request failed more often than the backoff allows."""
+    for times in _series(entries, ends):
+        for first, last in itertools.combinations(range(len(times)), 2):
+            failed, span = last - first + 1, times[last] - times[first]
             if failed > (bound := tries_within(span)):
-                yield f"failed {failed} times in {span:.1f} s; {bound} are enough"
+                yield f"failed {failed} times in {span:.1f} s; the backoff allows {bound}"
                 return
 
 
-def _rows(entries: list[Entry], ends: list[float]) -> Iterator[list[float]]:
-    """When a request failed again and again, without a success and in one process."""
-    row: list[float] = []
+def _series(entries: list[Entry], ends: list[float]) -> Iterator[list[float]]:
+    """The times of consecutive failures of a request, without a success and in one process."""
+    times: list[float] = []
     for entry in entries:
-        if row and (not _failed(entry) or any(row[-1] <= end < entry.at for end in ends)):
-            yield row
-            row = []
+        if times and (not _failed(entry) or any(times[-1] <= end < entry.at for end in ends)):
+            yield times
+            times = []
         if _failed(entry):
-            row.append(entry.at)
-    yield row
+            times.append(entry.at)
+    yield times
 
 
 def _failed(entry: Entry) -> bool:
-    """Was the request to be tried again? That something is not there is an answer like any."""
+    """Does the operator retry the request? A 404 of a get or delete is not a failure."""
     if entry.code == 404 and entry.verb in ("get", "delete"):
         return False
     cut_short = entry.verb == "watch" and entry.code == 200 and entry.fault != ""
@@ -179,10 +179,10 @@ def _failed(entry: Entry) -> bool:
 
 
 def tries_within(seconds: float) -> int:
-    """How often one request may fail within a time.
+    """How often one request may fail within ``seconds``.
 
-    Once; after each wait that has passed, the shortest that jitter allows (half); at each resync,
-    which jitter brings by a tenth too early; and ``EVENTS`` times for what happens meanwhile.
+    Once; once after each backoff, at its shortest by jitter (half); once at each resync, which
+    jitter brings a tenth earlier; and ``EVENTS`` times because of watch events.
     """
     shortest, longest = (wait / 2 for wait in BACKOFF)
     waits, passed, wait = 0, shortest, shortest
@@ -201,23 +201,23 @@ def _impatience(evidence: Evidence, entries: list[Entry], ends: list[float]) -> 
         if rule.retry_after is None or entry.code != rule.code:
             continue
         if any(entry.at <= end < following.at for end in ends):
-            continue  # a new process was not told
+            continue  # a new process does not know the Retry-After
         waited = following.at - entry.ended
         if waited < rule.retry_after - 0.05:
-            asked = f"after being told to wait {rule.retry_after:g} s"
+            asked = f"after a Retry-After of {rule.retry_after:g} s"
             yield f"{_what(following)} {waited:.2f} s {asked}"
 
 
 WRITES_IN_TEN_SECONDS = 30
-"""More writes of one object than that are a loop: growing pauses allow fewer, and a rollout too."""
+"""More writes of one object are a loop: backoff and rollouts cause fewer."""
 
 
 def bounded_writes(evidence: Evidence) -> Iterator[str]:
-    """No object is written in a loop, not even where somebody undoes every write."""
+    """No object is written in a loop, not even where a rival reverts every write."""
     times: defaultdict[str, list[float]] = defaultdict(list)
     for entry in sorted(evidence.writes(), key=lambda each: each.at):
         if 0 < entry.server_code < 300:
-            # An Event has a name of its own, so that no two would ever be of one object.
+            # Each Event has a new name, so all Events count as one object.
             what = "events" if entry.resource == "events" else _what(entry)
             times[f"{entry.replica}: {what}"].append(entry.at)
     for what, at in times.items():
@@ -239,10 +239,10 @@ def no_secret(evidence: Evidence) -> Iterator[str]:
 
 
 def status_rules(evidence: Evidence) -> Iterator[str]:
-    """Every status that was ever stored keeps to the API conventions."""
+    """Every stored status follows the API conventions."""
     observed: dict[str, int] = {}
     before: dict[tuple[str, str], tuple[str, str]] = {}
-    told: set[str] = set()
+    reported: set[str] = set()
     for frame in evidence.frames:
         if frame.resource not in PARENTS or frame.type == "DELETED":
             continue
@@ -253,8 +253,8 @@ def status_rules(evidence: Evidence) -> Iterator[str]:
             observed.pop(uid, None)
             continue
         for problem in _status_problems(status, generation, observed.get(uid, 0)):
-            if (text := f"{frame.name}: {problem}") not in told:
-                told.add(text)
+            if (text := f"{frame.name}: {problem}") not in reported:
+                reported.add(text)
                 yield text
         observed[uid] = status.get("observedGeneration", 0)
         known = {each["type"] for each in status.get("conditions") or ()}
@@ -262,9 +262,9 @@ def status_rules(evidence: Evidence) -> Iterator[str]:
         for each in status.get("conditions") or ():
             now = (each["status"], each["lastTransitionTime"])
             was = before.get((uid, each["type"]), now)
-            text = f"{frame.name}: {each['type']} has a new transition time without one"
-            if was[0] == now[0] and was[1] != now[1] and text not in told:
-                told.add(text)
+            text = f"{frame.name}: {each['type']} has a new transition time without a transition"
+            if was[0] == now[0] and was[1] != now[1] and text not in reported:
+                reported.add(text)
                 yield text
             before[uid, each["type"]] = now
 
@@ -293,10 +293,10 @@ def _status_problems(status: Object, generation: int, before: int) -> Iterator[s
 
 
 def _could_not_renew(evidence: Evidence, end: Exit) -> bool:
-    """Did the leader end because it must: no renewal was acknowledged within the deadline?
+    """Did the leader end because no renewal was acknowledged within the renew deadline?
 
-    With leases of a few seconds a busy machine alone brings that about. A process that never had
-    the Lease has nothing to lose, whatever the one before it had.
+    With leases of a few seconds a busy machine is enough. A process that never held the Lease
+    has no reason to end, whatever the process before it held.
     """
     began = max(
         (each.at for each in evidence.exits if each.replica == end.replica and each.at < end.at),
@@ -315,7 +315,7 @@ def _could_not_renew(evidence: Evidence, end: Exit) -> bool:
 
 
 def health(evidence: Evidence) -> Iterator[str]:
-    """No process ends that was not ended, and no bug shows in a log."""
+    """No process ends by itself, and no log contains a traceback."""
     for end in evidence.exits:
         if not end.planned and not _could_not_renew(evidence, end):
             yield f"{end.replica} ended by itself with code {end.code}"
@@ -333,9 +333,9 @@ MORE_BYTES = 32 * 2**20
 
 
 def resources(evidence: Evidence) -> Iterator[str]:
-    """A process has not more tasks, and not much more memory, than after its first step."""
+    """The tasks and the memory of a process do not grow after its first step."""
     first: dict[int, Sample] = {}
-    told: dict[int, Sample] = {}
+    first_with_tasks: dict[int, Sample] = {}
     for sample in evidence.samples:
         begin = first.setdefault(sample.pid, sample)
         if sample.resident > begin.resident + MORE_BYTES:
@@ -343,20 +343,20 @@ def resources(evidence: Evidence) -> Iterator[str]:
             yield f"{sample.replica}: {grown:.0f} MiB more after {sample.step} than {begin.step}"
         if sample.tasks < 0:
             continue
-        begin = told.setdefault(sample.pid, sample)
+        begin = first_with_tasks.setdefault(sample.pid, sample)
         if sample.tasks > begin.tasks + MORE_TASKS:
             more = f"{begin.tasks} tasks after {begin.step}, {sample.tasks} after {sample.step}"
             yield f"{sample.replica}: {more}"
 
 
 def strikes(evidence: Evidence) -> Iterator[str]:
-    """Each fault and disturbance of the plan happened: a plan that does nothing proves nothing."""
+    """Each fault and each disturbance of the plan happened."""
     for miss in evidence.misses:
-        yield f"not carried out: {miss}"
+        yield f"did not happen: {miss}"
     if evidence.plan.strikes:
         for index, rule in enumerate(evidence.plan.rules):
             if index >= len(evidence.hits) or evidence.hits[index] == 0:
-                yield f"never struck: {rule.phase}/{rule.fault} of {rule.verb} {rule.resource}"
+                yield f"did not strike: {rule.phase}/{rule.fault} of {rule.verb} {rule.resource}"
 
 
 ORACLES: dict[str, Oracle] = {
@@ -376,7 +376,7 @@ ORACLES: dict[str, Oracle] = {
 
 
 def judge(evidence: Evidence) -> list[Finding]:
-    """All that the oracles object to, those left out that the plan waives."""
+    """The findings of all oracles, but for those that the plan waives."""
     unknown = set(evidence.plan.waived) - set(ORACLES)
     if unknown:
         raise ValueError(f"{evidence.plan}: waives oracles that do not exist: {sorted(unknown)}")

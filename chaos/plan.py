@@ -1,7 +1,7 @@
-"""A plan: which scenario runs, and what goes wrong meanwhile.
+"""A plan: the scenario of a run, and its faults.
 
-A plan is complete: the file alone, or a seed alone, brings the same run again. It names no
-machine, no port and no object that a scenario does not name itself.
+A plan is complete: the file alone, or the seed alone, reproduces the run. A plan names no machine
+and no port, and only objects of its scenario.
 """
 
 from __future__ import annotations
@@ -21,11 +21,11 @@ Webhook = Behaviour | Literal[""]
 
 
 class Disturbance(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What goes wrong beside the requests: of the control plane, of a process, of a clock.
+    """A fault of the control plane, of a process or of a clock.
 
-    ``at`` is the step of the scenario that it happens in; ``action`` one of
-    ``chaos.disturbances.ACTIONS``; ``seconds`` how long it lasts. It begins ``lead`` seconds
-    before the step's own change, and runs beside the waiting for the step's end.
+    ``at`` is the step of the scenario in which it happens; ``action`` is one of
+    ``chaos.disturbances.ACTIONS``; ``seconds`` is its duration. The disturbance begins ``lead``
+    seconds before the change of the step, and runs while the step waits for its effect.
     """
 
     at: str
@@ -39,13 +39,13 @@ class Plan(
 ):
     """One run of a scenario with faults.
 
-    ``group`` is the part of the report that it counts in. The rules hold, and count, from the
-    beginning of the step ``at`` (empty: from the start), and for the first replica. ``replicas``
-    above one elect a leader, with ``timing`` = lease, renew deadline and retry period in seconds.
-    ``quiet`` is how many seconds nothing may be written once the faults have passed and the
-    scenario has settled. ``webhook`` is a behaviour of ``chaos.webhook``. ``exclusive`` plans break
-    the control plane and get one of their own. ``waived`` names oracles that cannot be asked in
-    this plan, with the reason; ``strikes`` says whether every rule must have struck.
+    ``group`` is the row of the report. The rules apply to the first replica, and count, from the
+    beginning of the step ``at`` (empty: from the start). More than one of ``replicas`` elect a
+    leader, with ``timing`` = lease duration, renew deadline and retry period in seconds. ``quiet``
+    is the number of seconds without a write after the faults. ``webhook`` is a behaviour of
+    ``chaos.webhook``. ``exclusive`` plans break the control plane, so each runs alone on one.
+    ``patience`` is the timeout of a step in seconds. ``waived`` names oracles that do not judge
+    the plan, with the reason; ``strikes``: every rule must strike.
     """
 
     group: str
@@ -67,7 +67,7 @@ class Plan(
 
     @property
     def id(self) -> str:
-        """A short name that is the same for the same plan: usable in a namespace's name."""
+        """A digest of the plan, valid in a namespace's name."""
         return hashlib.sha256(repr(self).encode()).hexdigest()[:10]
 
     def __str__(self) -> str:
@@ -75,13 +75,13 @@ class Plan(
 
 
 def save(plan: Plan, path: Path) -> None:
-    """Write a plan as JSON that people can read and edit."""
+    """Write a plan as indented JSON."""
     text = msgspec.json.format(msgspec.json.encode(plan, order="deterministic"), indent=2)
     path.write_bytes(text + b"\n")
 
 
 def load(path: Path) -> Plan:
-    """A plan from its file. Raises ValueError that names the field where it is none."""
+    """Read a plan. Raises ValueError that names the invalid field."""
     try:
         return msgspec.json.decode(path.read_bytes(), type=Plan)
     except msgspec.MsgspecError as error:
@@ -110,7 +110,7 @@ RANDOM_FAULTS: tuple[Rule, ...] = (
 
 
 def random_plan(seed: int, scenario: str) -> Plan:
-    """Two to four faults at once, drawn by the seed: the same seed is the same plan."""
+    """A plan of two to four faults, drawn by the seed: the same seed gives the same plan."""
     draw = random.Random(f"{scenario}/{seed}")
     rules = []
     for rule in draw.sample(RANDOM_FAULTS, draw.randint(2, 4)):

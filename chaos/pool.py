@@ -1,9 +1,8 @@
-"""Runs many plans at once, each in a process of its own, and never more than were asked for.
+"""Runs plans in parallel, each in a process of its own, with a limited number of workers.
 
-Plans that leave the control plane alone share one, each in its own namespace; those that break
-it come one after another on another one. A plan whose fault did not strike is run again, because
-the write that it waits for may have come in another step; whatever else is found is reported at
-once, a disturbance that could not be carried out too.
+Most plans share a control plane, each in its own namespace; exclusive plans run one after another
+on a second control plane. A plan with a fault that did not strike is run again, because the
+matching write may have come in another step. Every other finding is reported without a retry.
 """
 
 from __future__ import annotations
@@ -27,12 +26,12 @@ from chaos.runner import Run
 
 ROOT = Path(__file__).parents[1]
 TRIES = 4
-"""How often a plan is run until its fault strikes."""
+"""How often a plan is run at most until its faults strike."""
 
 
 @dataclass(frozen=True)
 class Job:
-    """A plan, where it runs (the name of a control plane), with what, and where its files go."""
+    """A plan, the name of its control plane, its reference, and the folder for its files."""
 
     plan: Plan
     cluster: str
@@ -44,10 +43,10 @@ class Job:
 
 @dataclass(frozen=True)
 class Result:
-    """What came of a plan: what the oracles found, and how long all of it took in seconds.
+    """The result of a plan: the findings of the oracles, and the duration in seconds.
 
-    ``recovery`` is the time from the last fault to the end of its step, None where nothing
-    struck. ``folder`` holds plan, log and trace of a run in which something was found.
+    ``recovery`` is the time from the last fault to the end of its step, None where no fault
+    struck. ``folder`` holds plan, log and trace of a run with findings.
     """
 
     plan: Plan
@@ -60,7 +59,7 @@ class Result:
 
 
 def run(job: Job) -> Result:
-    """Run one plan and judge it; again while nothing is wrong but that its fault did not strike."""
+    """Run one plan and judge it; run it again while the only finding is that no fault struck."""
     began = time.monotonic()
     findings: list[Finding] = []
     evidence = Evidence(job.plan)
@@ -102,7 +101,7 @@ def _once(job: Job, folder: Path) -> tuple[Evidence, list[Finding]]:
 
 
 def _account(error: BaseException, evidence: Evidence) -> str:
-    """What went wrong in the rig, by way of which of its lines, and what went wrong before it."""
+    """An error of the rig with its chain of lines, and the disturbances that failed before it."""
     chain = [error]
     while (before := chain[-1].__context__) is not None:
         chain.append(before)
@@ -122,20 +121,20 @@ def _recovery(evidence: Evidence) -> float | None:
 
 
 def _ignore_interrupts() -> None:
-    """A Ctrl-C is for the process that started all of them; it ends the workers."""
+    """Let only the parent process handle a Ctrl-C; the parent ends the workers."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
 @dataclass
 class Pool:
-    """Workers for plans. ``told`` is called with each result, in the order in which they come."""
+    """Workers for plans. ``report`` is called with each result, in the order of completion."""
 
     workers: int
-    told: Callable[[Result], None] = lambda _result: None
+    report: Callable[[Result], None] = lambda _result: None
     results: list[Result] = field(default_factory=list)
 
     def run(self, jobs: Iterable[Job], alone: Sequence[Job] = ()) -> list[Result]:
-        """Run ``jobs`` at once, as many as there are workers, and ``alone`` one by one beside."""
+        """Run ``jobs`` in parallel and, at the same time, ``alone`` one after another."""
         context = multiprocessing.get_context("spawn")
         common = ProcessPoolExecutor(self.workers, context, initializer=_ignore_interrupts)
         single = ProcessPoolExecutor(1, context, initializer=_ignore_interrupts)
@@ -147,7 +146,7 @@ class Pool:
                 done, waiting = wait(waiting, return_when=FIRST_COMPLETED)
                 for future in done:
                     results.append(future.result())
-                    self.told(results[-1])
+                    self.report(results[-1])
         except BaseException:
             for executor in (common, single):
                 for process in list((executor._processes or {}).values()):  # noqa: SLF001

@@ -1,6 +1,6 @@
-"""Shows that the rig finds bugs: each mutation must be caught, and its plan not without it.
+"""Checks that the rig finds bugs: an oracle must catch each mutation.
 
-Every plan is run without its mutation, too: an alarm that rings always proves nothing.
+Every plan is also run without its mutation, as a control: there the oracles must find nothing.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from chaos.suite import Suite
 
 @dataclass(frozen=True)
 class Verdict:
-    """What came of one mutation. ``control``: what came of its plan without it."""
+    """The result of one mutation; ``control`` is the result of its plan without the mutation."""
 
     mutation: Mutation
     result: Result
@@ -27,7 +27,7 @@ class Verdict:
 
     @property
     def caught(self) -> Finding | None:
-        """The finding that gives it away; None where the plan complains without it, too."""
+        """The finding that catches the mutation; None where the control has findings, too."""
         if self.control.findings:
             return None
         named = (each for each in self.result.findings if each.oracle in self.mutation.oracles)
@@ -37,31 +37,31 @@ class Verdict:
         if self.caught is not None:
             return f"caught {self.mutation.name} by {self.caught}"[:200]
         if self.control.findings:
-            why = f"without it, too: {self.control.findings[0]} {self.control.folder}"
+            why = f"the control fails, too: {self.control.findings[0]} {self.control.folder}"
         else:
-            others = ", ".join(str(each) for each in self.result.findings) or "nothing found"
+            others = ", ".join(str(each) for each in self.result.findings) or "no finding"
             why = f"{others} {self.result.folder}"
         return f"MISSED {self.mutation.name}: {why}"[:300]
 
 
 def prove(
-    suite: Suite, mutations: Sequence[Mutation], workers: int, told: Callable[[Result], None]
+    suite: Suite, mutations: Sequence[Mutation], workers: int, report: Callable[[Result], None]
 ) -> list[Verdict]:
-    """Run each mutation's plan with it and without it; equal plans without it are one run."""
-    suite.refer((each.plan.scenario, each.plan.webhook) for each in mutations)
+    """Run each mutation's plan with and without the mutation; equal controls are run once."""
+    suite.make_references((each.plan.scenario, each.plan.webhook) for each in mutations)
     controls = {plan.id: plan for plan in map(control, mutations)}
     jobs = [_job(suite, mutation) for mutation in mutations]
     jobs += [suite.job(plan) for plan in controls.values()]
     alone = [job for job in jobs if job.plan.exclusive]
     common = [job for job in jobs if not job.plan.exclusive]
-    results = {each.plan.id: each for each in Pool(workers, told).run(common, alone)}
+    results = {each.plan.id: each for each in Pool(workers, report).run(common, alone)}
     return [Verdict(each, results[each.plan.id], results[control(each).id]) for each in mutations]
 
 
 def control(mutation: Mutation) -> Plan:
-    """The mutation's plan for the operator as it is, in which nothing may be found.
+    """The mutation's plan for the unchanged operator, which must have no findings.
 
-    What disturbs nothing has no name of its own, so that many mutations can share it.
+    Plans without faults get the same name, so that many mutations share one control.
     """
     plan = mutation.plan
     undisturbed = f"{plan.scenario}, {plan.patience:g} s"

@@ -1,8 +1,8 @@
-"""Sees what is stored in one namespace, beside the operator and not through its proxy.
+"""Records the objects of one namespace, directly from the API server and not through a proxy.
 
-One thread for each resource follows a watch and keeps every frame; what exists now is the sum
-of them. After a gap (an API server that was restarted) the present list is compared with what
-was known, so that every object that came or went is counted, once.
+One thread for each resource follows a watch, keeps every event and the present objects. After a
+gap (a restarted API server) the thread compares a new list with the known objects, so that each
+create and delete is counted once.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ _PATHS = {**GROUPS, "leases": "/apis/coordination.k8s.io/v1"}
 
 @dataclass(frozen=True, slots=True)
 class Frame:
-    """One change that was seen: when (monotonic seconds), what (ADDED, ...), and the object."""
+    """One watch event: time (monotonic seconds), type (ADDED, ...), resource and object."""
 
     at: float
     type: str
@@ -69,7 +69,7 @@ class Recorder:
         self._tls = ssl.create_default_context(cafile=str(cluster.ca_file))
 
     def start(self) -> None:
-        """Begin, and return once everything that exists is known."""
+        """Start the watches; returns after the initial lists."""
         for thread in self._threads:
             thread.start()
         for resource, listed in self._listed.items():
@@ -77,7 +77,7 @@ class Recorder:
                 raise TimeoutError(f"{resource} could not be listed in {self._namespace}")
 
     def stop(self) -> None:
-        """See nothing more."""
+        """End the watches."""
         self._stopping.set()
         for connection in list(self._connections.values()):
             if connection.sock:
@@ -101,7 +101,7 @@ class Recorder:
             return [obj for _, obj in sorted(self._now[resource].items())]
 
     def frames(self) -> list[Frame]:
-        """The whole history, in the order in which it was seen."""
+        """All frames, in the order of arrival."""
         with self._lock:
             return list(self._frames)
 
@@ -123,7 +123,7 @@ class Recorder:
                     if frame["type"] != "BOOKMARK":
                         self._take(frame["type"], resource, frame["object"])
             except (OSError, http.client.HTTPException, ValueError, KeyError):
-                version = ""  # a half frame, or a server that is away: begin with a list
+                version = ""  # a truncated frame, or the server is down: relist
                 self._stopping.wait(0.3)
 
     def _list(self, resource: str) -> str:
@@ -175,12 +175,12 @@ class Recorder:
 
 
 def holder_of(lease: Object) -> str:
-    """The identity that holds a Lease; empty where nobody does."""
+    """The holder of a Lease; empty where there is none."""
     return (lease.get("spec") or {}).get("holderIdentity") or ""
 
 
 def counts(frames: list[Frame], resources: tuple[str, ...]) -> Counter[tuple[str, str, str]]:
-    """How often each object came and went: (resource, name, ADDED or DELETED) -> times."""
+    """How often each object was created and deleted, by (resource, name, ADDED or DELETED)."""
     return Counter(
         (frame.resource, frame.name, frame.type)
         for frame in frames

@@ -1,8 +1,7 @@
-"""Undisturbed runs, and what all others are compared with.
+"""References: the common result of two undisturbed runs of a scenario.
 
-Two runs make a reference. Where they differ in what is compared, the difference is noise that
-nobody has named yet, and an error; where they differ in the writes that led there, only those
-of both are points at which every run can be hit.
+A difference between their snapshots is an error: it is noise that needs a mask. Their writes may
+differ; only the writes of both runs are certain crash points.
 """
 
 from __future__ import annotations
@@ -20,22 +19,22 @@ from devcluster import Cluster
 
 
 class NoReference(Exception):
-    """An undisturbed run is not as it should be; the text says how."""
+    """The undisturbed runs have findings or differ; the text names the first problem."""
 
 
 def undisturbed(scenario: str, seed: int, webhook: Webhook = "") -> Plan:
-    """A plan in which nothing goes wrong."""
+    """A plan without faults."""
     return Plan(
         group="undisturbed", name=scenario, scenario=scenario, webhook=webhook, quiet=1.0, seed=seed
     )
 
 
 def reference(first: Evidence, second: Evidence) -> Reference:
-    """What two undisturbed runs have in common. Raises NoReference where they do not agree."""
+    """The common result of two undisturbed runs. Raises NoReference where they differ."""
     for evidence in (first, second):
         findings = judge(evidence)
         if findings:
-            raise NoReference(f"undisturbed, and yet {findings[0]}")
+            raise NoReference(f"an undisturbed run has a finding: {findings[0]}")
     snapshots = {step.name: step.snapshot for step in first.steps}
     for step in second.steps:
         differences = difference(snapshots[step.name], step.snapshot)
@@ -46,7 +45,7 @@ def reference(first: Evidence, second: Evidence) -> Reference:
         for each in (first, second)
     ]
     if counted[0] != counted[1]:
-        raise NoReference("two undisturbed runs make and delete objects differently")
+        raise NoReference("two undisturbed runs differ in creates and deletes")
     keys = [each.write_keys() for each in (first, second)]
     common = set(keys[0]) & set(keys[1])
     varying = dict.fromkeys(key for each in keys for key in each if key not in common)
@@ -61,7 +60,7 @@ def reference(first: Evidence, second: Evidence) -> Reference:
 
 
 def make(cluster: Cluster, scenario: str, folder: Path, webhook: Webhook = "") -> Reference:
-    """Run a scenario undisturbed, twice at once. Raises NoReference."""
+    """Run a scenario undisturbed, twice in parallel. Raises NoReference."""
     runs = [
         Run(cluster, undisturbed(scenario, seed, webhook), folder / f"{scenario}-{seed}")
         for seed in (1, 2)

@@ -1,4 +1,4 @@
-"""How the rig starts the operator: as installed, or with functions of its process replaced."""
+"""How the rig starts the operator: the installed command, or a process with replaced functions."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ from contract.model import Object
 ROOT = Path(__file__).parents[1]
 
 
-def label_as_before(original: Callable[..., Object], *args: Any, **options: Any) -> Object:
-    """``with_metadata``: each child has one label more, and its pods do not."""
+def add_label(original: Callable[..., Object], *args: Any, **options: Any) -> Object:
+    """``with_metadata``: each child, but not its pods, has one more label."""
     body = original(*args, **options)
     body["metadata"]["labels"] |= {"gati.dev/previous-release": "true"}
     return body
 
 
-PREVIOUS = (Replacement("gati.handler.build.metadata:with_metadata", label_as_before),)
-"""What stands for the release before this one: it labels all children with one label more.
+PREVIOUS = (Replacement("gati.handler.build.metadata:with_metadata", add_label),)
+"""Stands for the previous release: it sets one more label on all children.
 
-The label is on the objects and not on the pods, so neither way of the upgrade may restart any.
+The pod template does not have the label, so neither upgrade nor downgrade may restart a pod.
 """
 
 
@@ -33,8 +33,8 @@ def program(
 ) -> tuple[tuple[str, ...], dict[str, str]]:
     """(argv, environment) of the operator: the installed command, or ``chaos.impaired``.
 
-    The latter runs where something is replaced, or where the process is to be ``impaired``.
-    Either runs the source that PYTHONPATH names for the rig itself, if it names one.
+    ``chaos.impaired`` runs with ``replacements``, or where ``impaired`` is set. Both run the
+    source that PYTHONPATH of the rig names, if it is set.
     """
     path = os.environ.get("PYTHONPATH", "")
     if not replacements and not impaired:

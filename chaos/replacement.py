@@ -1,8 +1,8 @@
-"""Named functions of the operator's process, replaced before its command runs.
+"""Replaces named functions of the operator's process before its command runs.
 
-The rule kept here: a replacement holds everywhere or ends the process. A target that does not
-exist, a function that does not take the calls of its target, and a holder of the original that
-cannot be given another (a table, a default argument, a bound method) are errors.
+The rule kept here: a replacement is effective everywhere or ends the process. Errors are a target
+that does not exist, a function that does not accept the calls of its target, and a reference to the
+original that cannot be replaced (in a table, a default argument, a bound method).
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ VARIABLE = "IMPAIRED_REPLACEMENTS"
 
 
 class NotReplaced(Exception):
-    """A replacement that would not hold; the text names the target and says why."""
+    """A replacement is not possible; the text names the target and the reason."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,14 +37,14 @@ class Replacement:
 
 
 def encode(replacements: Iterable[Replacement]) -> str:
-    """Replacements as one word each, for the environment of another process."""
+    """Replacements as text without line breaks, for the environment of another process."""
     return " ".join(
         f"{each.target}={each.by.__module__}:{each.by.__qualname__}" for each in replacements
     )
 
 
 def decode(text: str) -> tuple[Replacement, ...]:
-    """The reverse of ``encode``. Imports the functions that replace, and no target."""
+    """The reverse of ``encode``. Imports the replacing functions, but not the targets."""
     return tuple(
         Replacement(target, _imported(by))
         for target, _, by in (word.partition("=") for word in text.split())
@@ -52,15 +52,15 @@ def decode(text: str) -> tuple[Replacement, ...]:
 
 
 def install(replacements: Iterable[Replacement]) -> None:
-    """Replace functions of the modules that are loaded, in every module that holds them.
+    """Replace functions of loaded modules, in every module and class that refers to them.
 
-    Raises NotReplaced where anything would go on with the original.
+    Raises NotReplaced where a reference to an original remains.
     """
     for replacement in replacements:
         original = _found(replacement.target)
         if not _takes_its_calls(replacement, original):
             raise NotReplaced(
-                f"{replacement.target}: {replacement.by.__qualname__} does not take the calls of "
+                f"{replacement.target}: {replacement.by.__qualname__} does not accept the calls of "
                 f"{original.__name__}{inspect.signature(original)}"
             )
         replaced = _wrapped(original, replacement.by)
@@ -77,13 +77,13 @@ def _imported(path: str) -> Callable[..., Any]:
 
 
 def _found(target: str) -> FunctionType:
-    """The function that a target names. A method is searched in its own class and in no base."""
+    """The function that a target names. A method must be defined in the class itself."""
     module, _, path = target.partition(":")
     found: Any = sys.modules.get(module)
     for name in path.split("."):
         found = getattr(found, "__dict__", {}).get(name)
     if not isinstance(found, FunctionType):
-        raise NotReplaced(f"{target}: there is not a function of this name in the loaded modules")
+        raise NotReplaced(f"{target}: not a function of the loaded modules")
     return found
 
 
@@ -106,7 +106,7 @@ def _takes_its_calls(replacement: Replacement, original: FunctionType) -> bool:
 
 
 def _calls(function: FunctionType, *, method: bool) -> Iterator[tuple[list[None], dict[str, None]]]:
-    """Three ways to call: all arguments by place, all by name, only those that are needed."""
+    """Three ways to call: all arguments by position, all by name, only the required ones."""
     parameters = list(inspect.signature(function).parameters.values())
     receiver = [None] if method else []
     named = {each.name: None for each in parameters if each.kind is each.KEYWORD_ONLY}
@@ -120,9 +120,9 @@ def _calls(function: FunctionType, *, method: bool) -> Iterator[tuple[list[None]
 
 
 def _places(function: FunctionType) -> list[tuple[Any, str]]:
-    """(module or class, attribute) for each that has the function, under whatever name.
+    """(module or class, attribute) for each attribute that is the function.
 
-    All classes are searched: a dataclass with slots leaves behind the class that it was made of.
+    All classes are searched: a dataclass with slots is a second class beside the decorated one.
     """
     classes = [each for each in gc.get_objects() if issubclass(type(each), type)]
     return [
@@ -134,8 +134,8 @@ def _places(function: FunctionType) -> list[tuple[Any, str]]:
 
 
 def _holders(original: FunctionType, replaced: FunctionType) -> list[str]:
-    """What still refers to the original, beside the function that replaces it."""
-    gc.collect()  # what is not in use any more does not count
+    """The objects that still refer to the original, but for the function that replaces it."""
+    gc.collect()  # garbage may still refer to the original
     own = {id(replaced.__dict__), *(id(cell) for cell in replaced.__closure__ or ())}
     return [
         f"{type(each).__name__} {each!r}"[:200]

@@ -1,4 +1,4 @@
-"""One operator of a run, with its proxy and what the run knows of its process."""
+"""One operator of a run, with its proxy and the state of its process."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from harness.operator_process import OperatorProcess
 class Replica:
     """One operator with its proxy.
 
-    ``expected``: its process may end now. ``recorded``: its end is written down.
-    ``down_until``: it is not started again before that time (monotonic seconds).
+    ``expected``: the process may end by itself. ``recorded``: the end of the process is in the
+    evidence. ``down_until``: the process is not restarted before that time (monotonic seconds).
     """
 
     name: str

@@ -1,4 +1,4 @@
-"""What is told of many results: a line of progress, a table, and each failure with its replay."""
+"""The report of many results: a table of the groups, the crash points, and each failure."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from chaos.evidence import Reference
 from chaos.pool import Result
 
 SHOWN = 8
-"""Findings of a plan that are printed; its folder has all of them."""
+"""Printed findings of a plan at most; the plan's folder has all of them."""
 
 
 def summary(results: Sequence[Result], references: Iterable[Reference]) -> Iterator[str]:
-    """The table of groups, the crash points beside the writes, and what failed."""
+    """The table of groups, the crash points, and the failures."""
     groups: defaultdict[str, list[Result]] = defaultdict(list)
     for result in results:
         groups[result.plan.group].append(result)
@@ -41,7 +41,7 @@ def _recovery(seconds: list[float]) -> str:
 
 
 def crash_points(groups: dict[str, list[Result]], references: Iterable[Reference]) -> Iterator[str]:
-    """Writes times phases against plans run; a line that begins with FEWER is a failure."""
+    """Writes x phases compared with the plans run; a line that begins with FEWER is a failure."""
     for reference in references:
         members = groups.get(f"crash/{reference.scenario}")
         if members is None:
@@ -54,13 +54,13 @@ def crash_points(groups: dict[str, list[Result]], references: Iterable[Reference
             f"{'' if struck == wanted == len(firm) else 'FEWER: '}"
             f"{reference.scenario}: {len(reference.writes)} writes x {len(PHASES)} phases = "
             f"{wanted} plans; {len(firm)} run, {struck} struck; of {len(reference.varying)} writes "
-            f"that not every undisturbed run has, {len(varying)} plans run, "
+            f"of only some undisturbed runs, {len(varying)} plans run, "
             f"{sum(each.struck for each in varying)} struck"
         )
 
 
 def failures(results: Iterable[Result]) -> Iterator[str]:
-    """Each plan in which something was found: what, and how to run it again."""
+    """Each plan with findings, and how to run it again."""
     for result in results:
         if result.findings:
             yield ""
@@ -69,4 +69,4 @@ def failures(results: Iterable[Result]) -> Iterator[str]:
                 yield f"  {finding}"
             if len(result.findings) > SHOWN:
                 yield f"  and {len(result.findings) - SHOWN} more in {result.folder}/findings.txt"
-            yield f"  again: make chaos REPLAY={result.folder}/plan.json"
+            yield f"  replay: make chaos REPLAY={result.folder}/plan.json"

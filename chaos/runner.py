@@ -1,8 +1,8 @@
-"""Runs one plan: namespace, canaries, proxies, operators, steps, faults; brings back evidence.
+"""Runs one plan: namespace, canaries, proxies, operators, steps, faults; returns the evidence.
 
-The operator is the installed command, reaches the API server only through its proxy, and is
-started again whenever it ends; whether it was meant to end is written down. Nothing is judged
-here, and nothing of a run is left when it is over.
+The operator is the installed command and reaches the API server only through its proxy. An
+operator that ends is restarted, and the evidence records the end. This module judges nothing, and
+every object of a run is deleted at its end.
 """
 
 from __future__ import annotations
@@ -39,22 +39,22 @@ from harness.operator_process import ACCOUNT, OperatorProcess
 
 FLAGS = ("--resync=1", "--backoff=0.2", "--backoff-limit=5")
 TIMING = (3.0, 2.0, 0.4)
-"""Lease duration, renew deadline and retry period of plans that elect, in seconds."""
+"""Lease duration, renew deadline and retry period with several replicas, in seconds."""
 SETTLED_SECONDS = 0.4
-"""A step has ended when it is as it should be and the operator has been silent for so long."""
+"""A step ends once its effect is there and the operator has not written for so long."""
 SILENCE_SECONDS = 1.3
 SILENCE_PATIENCE = 25.0
 STOP_SECONDS = 30.0
 USER_PATIENCE = 90.0
-"""How long a change is tried while the API server is away: on a busy machine it restarts slowly."""
+"""How long a change is retried while the API server restarts, which is slow on a busy machine."""
 KILLED = -9
 
 
 class Run:
-    """One plan on one control plane. ``reference`` None: this run is to become one.
+    """One plan on one control plane. ``reference`` None: the run is for a new reference.
 
-    ``replaces`` are functions to replace in the operator's process; ``folder`` is where logs and
-    traces go.
+    ``replaces`` are functions to replace in the operator's process; ``folder`` gets the logs and
+    traces.
     """
 
     def __init__(
@@ -88,10 +88,10 @@ class Run:
         self._second: SecondApiServer | None = None
         self._armed = not plan.at
 
-    # The whole.
+    # The run.
 
     def execute(self) -> Evidence:
-        """Run the plan to its end, whatever goes wrong in it, and leave nothing behind."""
+        """Run the plan, and delete every object of the run also after an error; the evidence."""
         self.folder.mkdir(parents=True, exist_ok=True)
         with contextlib.ExitStack() as stack:
             self._prepare(stack)
@@ -113,10 +113,10 @@ class Run:
         for resource, body in canaries():
             self.objects.create(resource, body)
         if self.plan.replicas > 1:
-            # Leases of parallel runs must not meet, so each is in its run's own namespace.
+            # Parallel runs need separate Leases, so each Lease is in the namespace of its run.
             self._allow("coordination.k8s.io", "leases", "get", "create", "update")
         if self._replaces:
-            # What a mutated operator does wrong is to be seen, not prevented by its rights.
+            # The oracles must see the writes of a mutation, so RBAC must not prevent them.
             self._allow("apps", "deployments", "delete")
         self.evidence.foreign_before = self._canaries()
         self.recorder.start()
@@ -130,7 +130,7 @@ class Run:
         if any(e.action in disturbances.NEED_A_SECOND_APISERVER for e in self.plan.disturbances):
             self._second = self.cluster.start_second_apiserver()
             stack.callback(self._second.stop)
-            _let_it_see(self._second)
+            _fill_watch_caches(self._second)
         for replica in self.replicas:
             replica.operator.start()
         self.replicas[0].operator.wait_ready()
@@ -143,14 +143,14 @@ class Run:
             self.evidence.steps.append(ended)
             self._sample(step)
             before, over = over, self._is_over(number)
-            # While there is something left that could be written, and after the last fault.
+            # After the last fault, and while later steps still have something to write.
             if (over and not before) or (number == len(steps) - 2 and not over):
                 self._quiet(step)
             if ended.problems:
                 return
 
     def _is_over(self, number: int) -> bool:
-        """Has everything of the plan happened by the end of this step? Never, where it is empty."""
+        """Have all faults of the plan happened by the end of this step? False without faults."""
         names = [step.name for step in self.scenario.steps[: number + 1]]
         if not self.plan.rules and not self.plan.disturbances:
             return False
@@ -176,12 +176,12 @@ class Run:
             self._act(step)
             problems = self._wait(step, threads)
         finally:
-            for thread in threads:  # each undoes what it does, and only then may others look
+            for thread in threads:  # each disturbance must be undone before the snapshot
                 thread.join()
         return StepEnd(step.name, began, time.monotonic(), self._snapshot(), problems)
 
     def _act(self, step: Step) -> None:
-        """The user's change; while the API server is away the user tries again, as people do."""
+        """Perform the user's change; retry it while an exclusive plan's API server is down."""
         deadline = time.monotonic() + USER_PATIENCE
         self.stage.begin()
         while True:
@@ -201,9 +201,9 @@ class Run:
                 time.sleep(0.3)
 
     def _wait(self, step: Step, threads: list[threading.Thread]) -> tuple[str, ...]:
-        """Until the step is as it should be; what it lacks, where that takes too long.
+        """Wait for the effect of the step; the problems, where it is missing after the timeout.
 
-        The time counts from when what the disturbances did is over.
+        The timeout begins once the disturbances are over.
         """
         settle = SETTLED_SECONDS if self.reference else 3 * SETTLED_SECONDS
         deadline = time.monotonic() + self.plan.patience
@@ -217,17 +217,17 @@ class Run:
                 deadline = time.monotonic() + self.plan.patience
             elif time.monotonic() > deadline:
                 if not reached:
-                    return ("its end is not reached", *self._difference(step)[:12])
+                    return ("the effect of the step is missing", *self._difference(step)[:12])
                 if not compared:
                     return tuple(self._difference(step)[:12])
-                return ("the operator never falls silent",)
+                return ("the operator continues to write",)
             time.sleep(0.05)
 
     def _reached(self, step: Step) -> bool:
         try:
             return step.until(self.stage)
         except (KeyError, TypeError):
-            return False  # an object that is not yet what it will be
+            return False  # an object that lacks a field so far
 
     def _difference(self, step: Step) -> list[str]:
         if self.reference is None:
@@ -258,7 +258,7 @@ class Run:
         self.evidence.quiets.append(Quiet(step.name, began, time.monotonic()))
 
     def _silence(self) -> float:
-        """Seconds since the operator last wrote, or was last in the middle of it."""
+        """Seconds since the last write of the operator ended; 0 during a write."""
         now = time.monotonic()
         last = [
             self._over_at(each) if each.ended else now
@@ -269,7 +269,7 @@ class Run:
         return now - max(last, default=now - 3600)
 
     def _over_at(self, entry: Entry) -> float:
-        """When a request can have no effect any more: some are carried out late, or twice."""
+        """When a request can have no further effect: rules commit some late, or twice."""
         if entry.rule >= 0 and entry.fault in ("before/late", "committed/replay"):
             return entry.at + self.plan.rules[entry.rule].seconds + SETTLED_SECONDS
         return max(entry.at, entry.ended)
@@ -278,7 +278,7 @@ class Run:
         time.sleep(after)
         try:
             disturbances.ACTIONS[disturbance.action](self, disturbance)
-        except Exception as error:  # noqa: BLE001 - in a thread: nobody else would be told
+        except Exception as error:  # noqa: BLE001 - in a thread: no caller would get it
             self.evidence.misses.append(
                 f"{disturbance.action} at {disturbance.at}: {type(error).__name__}: {error}"
             )
@@ -341,17 +341,18 @@ class Run:
         )
 
     def _supervise(self) -> None:
-        """Start operators that ended, as a kubelet would, and write down how they ended.
+        """Restart operators that ended, as a kubelet does, and record how each ended.
 
-        The thread outlives the processes: they are told to stop when who started them ends.
+        The thread must outlive the processes: a process gets SIGTERM when the thread that started
+        it ends.
         """
         while not self._done.wait(0.02):
             for replica in self.replicas:
                 with replica.lock:
                     if not self._over.is_set():
-                        self._revive(replica)
+                        self._restart(replica)
 
-    def _revive(self, replica: Replica) -> None:
+    def _restart(self, replica: Replica) -> None:
         if replica.operator.running:
             return
         if not replica.recorded:
@@ -364,20 +365,20 @@ class Run:
             replica.operator.start()
 
     def expect_end(self, replica: Replica) -> None:
-        """The process of this replica may end by itself from now on, and that is right."""
+        """Accept from now on that the process of this replica ends by itself."""
         replica.expected = True
 
     def kill(self, replica: Replica, back_after: float = 0.0) -> None:
-        """End a replica with SIGKILL; it is started again after some seconds."""
+        """Send SIGKILL to a replica; it is restarted after ``back_after`` seconds."""
         with replica.lock:
             replica.down_until = time.monotonic() + back_after
             replica.expected = True
             replica.operator.kill()
 
     def terminate(self, replica: Replica, back_after: float = 0.0) -> None:
-        """End a replica with SIGTERM; it is started again after some seconds.
+        """Send SIGTERM to a replica; it is restarted after ``back_after`` seconds.
 
-        Not under the lock: while it stops it writes, and a fault may strike there too.
+        Without the lock: a stopping operator writes, and a rule may kill it during such a write.
         """
         replica.down_until = math.inf
         replica.expected = True
@@ -388,7 +389,7 @@ class Run:
         replica.down_until = time.monotonic() + back_after
 
     def leader(self) -> Replica:
-        """The replica that holds the Lease, or the only one; waits for it."""
+        """Wait for a leader; the replica that holds the Lease, or the only replica."""
         deadline = time.monotonic() + 30
         while time.monotonic() < deadline:
             if self.plan.replicas == 1 and self.replicas[0].operator.running:
@@ -399,10 +400,10 @@ class Run:
                     if replica.name == holder and replica.operator.running:
                         return replica
             time.sleep(0.05)
-        raise TimeoutError("nobody leads")
+        raise TimeoutError("no replica leads")
 
     def lease_path(self) -> str:
-        """Where the Lease of this run's operators is."""
+        """The path of the Lease of this run's operators."""
         base = f"/apis/coordination.k8s.io/v1/namespaces/{self.namespace}/leases"
         return f"{base}/{self.recorder.all('leases')[0]['metadata']['name']}"
 
@@ -420,7 +421,7 @@ class Run:
         return self._second
 
     def _release(self, name: str) -> None:
-        """Run another release of the operator from now on; restart it where it runs."""
+        """Use another release of the operator from now on; restarts running replicas."""
         replaces = {"current": self._replaces, "previous": releases.PREVIOUS}[name]
         argv, environment = releases.program(replaces, impaired=self._impaired)
         for replica in self.replicas:
@@ -429,7 +430,7 @@ class Run:
             if replica.operator.running:
                 self.terminate(replica)
 
-    # What the run stands on, and what it brings back.
+    # Setup and evidence.
 
     def _make_secret(self) -> None:
         path = f"/api/v1/namespaces/{self.namespace}/secrets"
@@ -438,7 +439,7 @@ class Run:
         self.evidence.secrets["the content of a Secret"] = self._password
 
     def _allow(self, group: str, resource: str, *verbs: str) -> None:
-        """Give the operators more rights than they are installed with, in this namespace."""
+        """Give the operators more rights than the shipped ones, in this namespace."""
         base = f"/apis/rbac.authorization.k8s.io/v1/namespaces/{self.namespace}"
         metadata = {"name": f"chaos-{resource}"}
         rule = {"apiGroups": [group], "resources": [resource], "verbs": verbs}
@@ -465,7 +466,7 @@ class Run:
         for replica in self.replicas:
             with contextlib.suppress(psutil.Error, AssertionError, OSError):
                 if replica.operator.answer("/readyz")[0] != 200:
-                    continue  # it is starting, and will grow
+                    continue  # a starting process still grows
                 metrics = replica.operator.metrics()
                 pid = replica.operator.process.pid
                 resident = psutil.Process(pid).memory_info().rss
@@ -500,22 +501,22 @@ class Run:
             self.cluster.api.json("DELETE", f"/api/v1/namespaces/{self.namespace}")
 
 
-def _let_it_see(server: SecondApiServer) -> None:
-    """Let an API server have a view of custom resources: it has none until somebody asks for them.
+def _fill_watch_caches(server: SecondApiServer) -> None:
+    """Request every custom resource once, as an API server fills their watch caches then only.
 
-    Else one that is then cut off from etcd would not be behind, but refuse all that is asked.
+    Without its watch caches a server that is disconnected from etcd refuses every request.
     """
     for resource in disturbances.CUSTOM:
         eventually(partial(server.api.answers, f"/apis/gati.dev/v1/{resource}"))
 
 
 def _impairment(number: int, seconds: float) -> str:
-    """How long the loop blocks; of a clock that jumps, also the direction."""
+    """IMPAIRED_SECONDS of a replica: the jump of the clock is negative but for the first one."""
     return str(seconds if number == 0 or seconds < 60 else -seconds)
 
 
 def canaries() -> Iterator[tuple[str, Object]]:
-    """Objects that look like the operator's and are not: (resource, body)."""
+    """Foreign objects that look like the operator's own: (resource, body)."""
     labels = {
         "app.kubernetes.io/managed-by": "gati-operator",
         "app.kubernetes.io/name": "gati-handler",
@@ -525,7 +526,7 @@ def canaries() -> Iterator[tuple[str, Object]]:
     metadata: Callable[[str], Object] = lambda name: {  # noqa: E731
         "name": name,
         "labels": labels,
-        "annotations": {"chaos/canary": "nobody touches this", "chaos/foreign": "a user's own"},
+        "annotations": {"chaos/canary": "must not change", "chaos/foreign": "a user's own"},
     }
     pod = {
         "metadata": {"labels": {"app": "lookalike"}},
@@ -567,7 +568,7 @@ def canaries() -> Iterator[tuple[str, Object]]:
             "metadata": {
                 "name": "not-mine",
                 "labels": {"gati.dev/operator-class": "another"},
-                "annotations": {"chaos/canary": "nobody touches this"},
+                "annotations": {"chaos/canary": "must not change"},
             },
             "spec": {"path": "/not-mine", "image": "web:v1", "version": "v1"},
         },

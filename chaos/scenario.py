@@ -1,8 +1,7 @@
-"""What a scenario is: steps of a user, and for each what they expect to come of it.
+"""Scenarios: the steps of a user, each with a check of its effect.
 
-A step changes something and says when its effect is there; nothing in it knows about faults,
-oracles or the operator. A scenario for a new kind is a list of steps, registered in
-``chaos.scenarios``.
+The rule kept here: a step knows nothing about faults, oracles or the operator. A scenario for a
+new kind is a list of steps, registered in ``chaos.scenarios``.
 """
 
 from __future__ import annotations
@@ -18,10 +17,10 @@ from harness.objects import CHILDREN, Objects, is_ready
 
 @dataclass
 class Stage:
-    """Where a scenario acts: the objects of one namespace, and what is seen of them.
+    """The namespace of a scenario: ``objects`` writes to it, ``seen`` reads the recorded objects.
 
-    ``memory`` is for what one half of a step must tell the other. ``release`` chooses the
-    operator's release, "current" or "previous" (see ``chaos.releases``); it restarts the operator.
+    ``memory`` holds values from a step's change for its check. ``release`` restarts the operator
+    with the release "current" or "previous" (see ``chaos.releases``).
     """
 
     objects: Objects
@@ -46,24 +45,24 @@ class Stage:
         return self.memory[name]
 
     def handler(self, name: str, **spec: Any) -> Object:
-        """Apply a GatiHandler as its user, and remember which generation that made."""
+        """Apply a GatiHandler as a user, and store its new generation in ``memory``."""
         applied = self.objects.handler(name, **spec)
         self.memory[name] = applied["metadata"]["generation"]
         return applied
 
     def is_ready(self, name: str) -> bool:
-        """Is the handler Ready in the generation that was applied last?"""
+        """Is the handler Ready in the last applied generation?"""
         found = self.seen.get("gatihandlers", name)
         if found is None or found["metadata"]["generation"] < self.memory.get(name, 1):
             return False
         return is_ready(found)
 
-    def there(self, resource: str, name: str) -> Object | None:
-        """An object as it is now, or None."""
+    def get(self, resource: str, name: str) -> Object | None:
+        """The present object, or None."""
         return self.seen.get(resource, name)
 
     def has_children(self, handler: str) -> bool:
-        """Is there any child left that carries this handler's label?"""
+        """Does any child with this handler's label exist?"""
         return any(
             (obj["metadata"].get("labels") or {}).get("gati.dev/handler") == handler
             and (obj["metadata"].get("annotations") or {}).get("chaos/foreign") is None
@@ -78,7 +77,7 @@ Check = Callable[[Stage], bool]
 
 @dataclass(frozen=True)
 class Step:
-    """One thing a user does, and how to see that it came about."""
+    """One change of a user, and the check of its effect."""
 
     name: str
     act: Act
@@ -87,7 +86,7 @@ class Step:
 
 @dataclass(frozen=True)
 class Scenario:
-    """A named list of steps; ``resources`` are those whose objects are compared at each step."""
+    """A named list of steps; objects of ``resources`` are compared after each step."""
 
     name: str
     steps: tuple[Step, ...]

@@ -1,6 +1,6 @@
-"""What exists at the end of a step, without what differs between two runs that did the same.
+"""Snapshots: the objects at the end of a step, without the fields that differ from run to run.
 
-Every mask has a name and a reason, and nothing else is left out. Pure.
+Every mask has a name and a reason; everything else is compared. Pure.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from contract.metadata import digest
 from contract.model import Object
 
 Snapshot = dict[str, Any]
-"""``resource/name`` -> what is compared of the object."""
+"""``resource/name`` -> the compared part of the object."""
 
 _UID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 _REVISION = "deployment.kubernetes.io/revision"
@@ -26,9 +26,9 @@ _REVISION = "deployment.kubernetes.io/revision"
 
 @dataclass(frozen=True)
 class View:
-    """What a mask knows beside the object: the operator's field manager, and whose status counts.
+    """The context of a mask: the operator's field manager, and whether the object is a parent.
 
-    ``parent``: the object is of the resource whose status the operator writes.
+    The operator writes the status of a ``parent``.
     """
 
     manager: str
@@ -37,7 +37,7 @@ class View:
 
 @dataclass(frozen=True)
 class Mask:
-    """What is not compared: why, and how it is taken out of an object, which may be changed."""
+    """A part of objects that is not compared: the reason, and a function that removes the part."""
 
     reason: str
     hide: Callable[[Object, View], object]
@@ -46,9 +46,9 @@ class Mask:
 def snapshot(
     objects: Iterable[tuple[str, Object]], manager: str, own: str = "gatihandlers"
 ) -> Snapshot:
-    """The comparable part of objects, given with their resource.
+    """The compared part of (resource, object) pairs.
 
-    ``manager`` is the operator's field manager; ``own`` the resource whose status it writes.
+    ``manager`` is the operator's field manager; ``own`` the resource with the operator's status.
     """
     compared = (
         (f"{resource}/{obj['metadata']['name']}", masked(obj, manager, status=resource == own))
@@ -58,9 +58,9 @@ def snapshot(
 
 
 def masked(obj: Object, manager: str, *, status: bool) -> Object:
-    """A copy of one object without what differs from run to run; empty where nothing is left.
+    """A copy of one object without the masked parts; empty where nothing remains.
 
-    ``status``: the operator writes the status of this object, so it is compared.
+    ``status``: compare the status, as the operator writes it.
     """
     view = View(manager, parent=status)
     copy: Object = msgspec.json.decode(msgspec.json.encode(obj))
@@ -71,7 +71,7 @@ def masked(obj: Object, manager: str, *, status: bool) -> Object:
 
 
 def identity(obj: Object) -> str:
-    """Which object it is, who wrote to it, and a digest of all but what its controller says."""
+    """The uid, the field managers, and a digest of the object without status."""
     metadata = obj["metadata"]
     managers = {each.get("manager", "") for each in metadata.get("managedFields") or ()}
     managers -= {"kube-controller-manager"}
@@ -168,42 +168,42 @@ def _root_certificate(obj: Object, view: View) -> None:
 
 MASKS: dict[str, Mask] = {
     "metadata.uid, resourceVersion, creationTimestamp": Mask(
-        "given by the server, new in each run",
+        "set by the server, new in each run",
         _without("uid", "resourceVersion", "creationTimestamp"),
     ),
-    "metadata.namespace": Mask("each run has its own", _without("namespace")),
-    "metadata.managedFields[].time": Mask("a clock", _times_of_writes),
+    "metadata.namespace": Mask("each run has its own namespace", _without("namespace")),
+    "metadata.managedFields[].time": Mask("a time", _times_of_writes),
     "managers other than the operator's": Mask(
-        "they write when they like, in any order", _other_managers
+        "other managers write at any time, in any order", _other_managers
     ),
     "ownerReferences[].uid": Mask("the owner's uid is new in each run", _uids_of_owners),
     "uids in metadata.managedFields[].fieldsV1": Mask(
-        "an owner reference's key is its uid", _uids_in_field_names
+        "the key of an owner reference is the uid", _uids_in_field_names
     ),
     "values of the annotations gati.dev/intent and gati.dev/owner-uid": Mask(
-        "made of the owner's uid", _values_made_of_uids
+        "derived from the owner's uid", _values_made_of_uids
     ),
     "spec.clusterIP(s), spec.ports[].nodePort": Mask("allocated by the server", _allocations),
     "status of children": Mask(
-        "written by others; what of it counts is in the handler's status", _status_of_a_child
+        "written by other controllers; the handler's status holds what counts", _status_of_a_child
     ),
-    "conditions[].lastTransitionTime": Mask("a clock", _times_of_conditions),
-    "order of conditions": Mask("they are a map by their type", _order_of_conditions),
+    "conditions[].lastTransitionTime": Mask("a time", _times_of_conditions),
+    "order of conditions": Mask("conditions are a map, keyed by type", _order_of_conditions),
     "metadata.generation of children": Mask(
-        "counts what other controllers wrote too", _generation_of_a_child
+        "counts the writes of other controllers, too", _generation_of_a_child
     ),
     "deployment.kubernetes.io/revision": Mask(
-        "counts ReplicaSets, and a drift may or may not make one", _revision
+        "counts ReplicaSets, and drift may or may not create one", _revision
     ),
     "kube-root-ca.crt": Mask(
-        "put into every namespace by kube-controller-manager", _root_certificate
+        "created in every namespace by kube-controller-manager", _root_certificate
     ),
 }
-"""What is not compared, by its name in docs/chaos.md."""
+"""The masks by name, as in docs/chaos.md."""
 
 
 def difference(expected: Snapshot, found: Snapshot) -> list[str]:
-    """One line for each place in which two snapshots differ; empty where they are the same."""
+    """One line for each difference of two snapshots; empty where they are equal."""
     return list(_difference("", expected, found))
 
 
@@ -214,7 +214,7 @@ def _difference(path: str, expected: Any, found: Any) -> Iterable[str]:
             if key not in found:
                 yield f"{step}: missing"
             elif key not in expected:
-                yield f"{step}: {_short(found[key])} should not be there"
+                yield f"{step}: {_short(found[key])} is not expected"
             else:
                 yield from _difference(step, expected[key], found[key])
     elif isinstance(expected, list) and isinstance(found, list) and len(expected) == len(found):

@@ -1,6 +1,6 @@
-"""The whole rig: control planes, references, all plans, one summary.
+"""The whole rig: control planes, references, and all plans.
 
-What is run is decided here and only here; how one plan runs is the runner's affair.
+This module decides which plans run; ``chaos.runner`` runs one plan.
 """
 
 from __future__ import annotations
@@ -30,12 +30,12 @@ OUTPUT = ROOT / "build" / "chaos"
 
 
 Undisturbed = tuple[str, Webhook]
-"""A scenario and the webhook under which it runs: each pair has a reference of its own."""
+"""A scenario and its webhook: each pair has a reference of its own."""
 
 
 @dataclass(frozen=True)
 class Scale:
-    """How much of everything: seconds of silence, calm runs, random seeds."""
+    """The size of a run: seconds without writes in ``quiet``, runs without a fault, seeds."""
 
     silence: float = 120.0
     calm: int = 20
@@ -44,13 +44,13 @@ class Scale:
 
 @dataclass
 class Suite:
-    """Control planes and references, made when they are needed and kept until ``close``.
+    """Control planes and references, made on demand and kept until the end of the ``with`` block.
 
-    ``told`` gets a line for each stage. ``folder`` is emptied at the beginning.
+    ``report`` is called with a line for each stage. ``folder`` is emptied at the beginning.
     """
 
     folder: Path = OUTPUT
-    told: Callable[[str], None] = lambda _line: None
+    report: Callable[[str], None] = lambda _line: None
     scale: Scale = Scale()
     references: dict[Undisturbed, Reference] = field(default_factory=dict)
     _stack: contextlib.ExitStack = field(default_factory=contextlib.ExitStack)
@@ -65,12 +65,13 @@ class Suite:
         self._stack.close()
 
     def cluster(self, *, exclusive: bool = False) -> Cluster:
-        """The control plane that plans share, or the one of those that break theirs."""
+        """The control plane that most plans share, or that of the exclusive plans."""
         if exclusive not in self._clusters:
-            self.told("starting a control plane" + (" to break" if exclusive else ""))
+            kind = " for exclusive plans" if exclusive else ""
+            self.report(f"starting a control plane{kind}")
             cluster = self._stack.enter_context(devcluster.start())
             install(cluster)
-            # Its garbage collector looks for new kinds twice a minute, and at its start.
+            # The garbage collector discovers new kinds twice a minute, and at its start.
             cluster.restart("kube-controller-manager")
             self._clusters[exclusive] = cluster
         return self._clusters[exclusive]
@@ -78,24 +79,24 @@ class Suite:
     def reference(self, scenario: str, webhook: Webhook = "") -> Reference:
         """The undisturbed runs of a scenario; run at the first call. Raises NoReference."""
         key: Undisturbed = (scenario, webhook)
-        self.refer([key])
+        self.make_references([key])
         return self.references[key]
 
-    def refer(self, keys: Iterable[Undisturbed]) -> None:
-        """Run what of these is not there yet, two scenarios at a time. Raises NoReference."""
+    def make_references(self, keys: Iterable[Undisturbed]) -> None:
+        """Make the missing references, two scenarios at a time. Raises NoReference."""
         missing = [key for key in dict.fromkeys(keys) if key not in self.references]
         cluster = self.cluster()
 
         def make(key: Undisturbed) -> Reference:
             scenario, webhook = key
-            self.told(f"undisturbed: {scenario} {webhook}".rstrip())
+            self.report(f"undisturbed: {scenario} {webhook}".rstrip())
             return references.make(cluster, scenario, self.folder / "undisturbed", webhook)
 
         with ThreadPoolExecutor(2) as threads:
             self.references |= zip(missing, threads.map(make, missing), strict=True)
 
     def plans(self, groups: Sequence[str] = ()) -> Iterator[Plan]:
-        """All plans, or those of groups that begin with one of the given words."""
+        """All plans, or those of groups that begin with one of the given prefixes."""
         for plan in self._all(groups):
             if not groups or plan.group.startswith(tuple(groups)):
                 yield plan
@@ -103,8 +104,8 @@ class Suite:
     def _all(self, groups: Sequence[str]) -> Iterator[Plan]:
         yield from catalogue.undisturbed(CRASHED, self.scale.silence)
         if not groups or any(group.startswith("crash") for group in groups):
-            self.refer((scenario, "") for scenario in CRASHED)
-            # Interleaved, so that the shares of the scenarios grow alike.
+            self.make_references((scenario, "") for scenario in CRASHED)
+            # Interleaved, so that all scenarios advance at the same rate.
             each = [crash_plans(self.reference(scenario)) for scenario in CRASHED]
             for row in itertools.zip_longest(*each):
                 yield from (plan for plan in row if plan is not None)
@@ -122,17 +123,17 @@ class Suite:
         yield from catalogue.calm(CRASHED, self.scale.calm)
 
     def run(self, plans: Sequence[Plan], pool: Pool, *, keep: bool = False) -> list[Result]:
-        """Run plans; those that want a control plane of their own go beside the others.
+        """Run plans; the exclusive ones run at the same time on the second control plane.
 
-        ``keep``: the files of a run stay, whatever came of it.
+        ``keep``: keep the files of each run, also without findings.
         """
-        self.refer((plan.scenario, plan.webhook) for plan in plans)
+        self.make_references((plan.scenario, plan.webhook) for plan in plans)
         jobs = [replace(self.job(plan), keep=keep) for plan in plans]
         alone = [job for job in jobs if job.plan.exclusive]
         return pool.run([job for job in jobs if not job.plan.exclusive], alone)
 
     def job(self, plan: Plan, replaces: tuple[Replacement, ...] = ()) -> Job:
-        """A plan with all that it needs; its control plane and reference are made where missing."""
+        """The job of a plan; makes its control plane and reference where missing."""
         return Job(
             plan=plan,
             cluster=self.cluster(exclusive=plan.exclusive).name,

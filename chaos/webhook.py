@@ -1,8 +1,7 @@
-"""A mutating admission webhook of ours, which changes, refuses or delays the writes of a namespace.
+"""A mutating admission webhook that changes, refuses or delays the writes of one namespace.
 
-It is registered for as long as its block runs, and in force from the first line of the block to
-the last: an API server learns of a registration late, so both ends wait until it has. No other
-namespace is touched, and dry runs reach it like real writes.
+The webhook is in force in its whole ``with`` block: an API server reads a registration late, so
+enter and exit wait for it. Other namespaces are not affected. Dry runs reach the webhook, too.
 """
 
 from __future__ import annotations
@@ -28,23 +27,23 @@ Behaviour = Literal["rewrite-image", "never-agrees", "deny", "slow"]
 FailurePolicy = Literal["Ignore", "Fail"]
 
 MIRROR = "mirror.local/"
-DENIAL = "the policy of this namespace allows no such write"
+DENIAL = "the policy of this namespace does not allow this write"
 TIMEOUT_SECONDS = 5
-"""How long the API server waits for an answer; then the failure policy decides."""
+"""How long the API server waits for an answer; then the failure policy applies."""
 SETTLE_SECONDS = 30.0
-"""How long a registration may take until it is in force, and until it is not any more."""
+"""How long a registration, or its removal, may take to become effective."""
 PROBE_LABEL = "chaos/webhook-probe"
 CONFIGURATIONS = "/apis/admissionregistration.k8s.io/v1/mutatingwebhookconfigurations"
-# Far above any deadline in an intent, and above a Deployment's minReadySeconds, as it must be.
+# Above any deadline in a plan, and above minReadySeconds, as the API server requires.
 FIRST_DEADLINE_SECONDS = 100_000
 
 
 def changes(behaviour: Behaviour, obj: dict[str, Any], call: int) -> list[dict[str, Any]]:
-    """The JSON Patch with which a behaviour answers for an object; empty where it lets it be.
+    """The JSON Patch with which a behaviour answers for an object; empty for no change.
 
-    `rewrite-image` is idempotent. `never-agrees` gives a Deployment another
-    `progressDeadlineSeconds` in each call (`call` counts them): of the fields that an intent sets,
-    one whose change starts no pod anew. Who applies and compares always finds a difference.
+    `rewrite-image` is idempotent. `never-agrees` sets another `progressDeadlineSeconds` of a
+    Deployment in each call (`call` counts the calls), so that every dry run shows a difference.
+    The operator sets this field, and its change restarts no pod.
     """
     spec = obj.get("spec") or {}
     if behaviour == "rewrite-image":
@@ -68,10 +67,10 @@ def changes(behaviour: Behaviour, obj: dict[str, Any], call: int) -> list[dict[s
 class MutatingWebhook:
     """A webhook server and its registration: in force inside the `with` block.
 
-    `resources`: plural names, of any group. `failure_policy`: what the API server does with a
-    write when no answer comes within five seconds. `seconds`: how long `slow` waits before it
-    allows. Raises ValueError for an unknown behaviour, ApiError when it cannot be registered,
-    TimeoutError when the API server does not heed the registration or its end.
+    `resources`: plural names, of any group. `failure_policy`: applies to a write when no answer
+    comes within five seconds. `seconds`: the delay of `slow`. Raises ValueError for an unknown
+    behaviour, ApiError when the registration fails, TimeoutError when the registration or its
+    removal does not become effective.
     """
 
     def __init__(
@@ -85,7 +84,7 @@ class MutatingWebhook:
         seconds: float = 1.0,
     ) -> None:
         if behaviour not in get_args(Behaviour):
-            raise ValueError(f"no behaviour {behaviour!r}")
+            raise ValueError(f"not a behaviour: {behaviour!r}")
         self.cluster = cluster
         self.namespace = namespace
         self.behaviour = behaviour
@@ -101,12 +100,12 @@ class MutatingWebhook:
 
     @property
     def calls(self) -> int:
-        """How many writes it was asked about, dry runs included."""
+        """The number of reviewed writes, dry runs included."""
         return self._calls
 
     @property
     def dry_runs(self) -> int:
-        """How many of the calls were for dry runs."""
+        """The number of reviewed dry runs."""
         return self._dry_runs
 
     def __enter__(self) -> Self:
@@ -135,10 +134,10 @@ class MutatingWebhook:
         self._ended.set()
         try:
             self.cluster.api.json("DELETE", f"{CONFIGURATIONS}/{self.name}")
-            # A server that went before its registration would be one that does not answer.
+            # The server must answer until the removal of the registration is effective.
             self._wait_until(in_force=False)
         except ApiError as refusal:
-            if refusal.status != 404:  # it was never registered, or somebody removed it
+            if refusal.status != 404:  # not registered, or removed already
                 raise
         finally:
             self._server.shutdown()
@@ -146,7 +145,7 @@ class MutatingWebhook:
             self._thread.join()
 
     def _configuration(self, authority: trustme.CA) -> dict[str, Any]:
-        """The registration: the webhook itself, and one by which to see that it is in force."""
+        """The registration: the webhook itself, and a probe that shows when it is in force."""
 
         def webhook(path: str, resources: list[str], probe: str, policy: str) -> dict[str, Any]:
             url = f"https://127.0.0.1:{self._server.server_address[1]}/{path}"
@@ -168,7 +167,7 @@ class MutatingWebhook:
                 },
                 "objectSelector": {"matchExpressions": [{"key": PROBE_LABEL, "operator": probe}]},
                 "rules": [rule],
-                # What had side effects in a dry run would not be asked then.
+                # A webhook with side effects is not called for dry runs.
                 "sideEffects": "None",
                 "timeoutSeconds": TIMEOUT_SECONDS,
             }
@@ -184,7 +183,7 @@ class MutatingWebhook:
         }
 
     def _wait_until(self, *, in_force: bool) -> None:
-        """Waits until the API server asks about a probe, or does not ask any more."""
+        """Wait until the API server calls the probe, or does not call it any more."""
         path = f"/api/v1/namespaces/{self.namespace}/configmaps?dryRun=All"
         body = {"metadata": {"name": self.name, "labels": {PROBE_LABEL: self.name}}}
         deadline = time.monotonic() + SETTLE_SECONDS
@@ -195,20 +194,21 @@ class MutatingWebhook:
             except ApiError:
                 if in_force:
                     raise
-                return  # the namespace takes no more writes
+                return  # the namespace terminates and refuses writes
             if (self._probes > before) == in_force:
                 return
             if time.monotonic() > deadline:
-                raise TimeoutError(f"webhook {self.name}: in force is not {in_force}")
+                wanted = "registered" if in_force else "removed"
+                raise TimeoutError(f"webhook {self.name}: not {wanted} in {SETTLE_SECONDS:g} s")
             time.sleep(0.05)
 
     def answer(self, path: str, review: dict[str, Any]) -> dict[str, Any]:
-        """The AdmissionReview that answers one, which came to `path`."""
+        """The AdmissionReview that answers `review`, which was sent to `path`."""
         request = review["request"]
         response: dict[str, Any] = {"uid": request["uid"], "allowed": True}
         if path == "/probe":
             with self._lock:
-                # Another webhook's probe in the same namespace is none of this one's.
+                # Probes of other webhooks in the same namespace do not count.
                 labels = request["object"]["metadata"]["labels"]
                 self._probes += labels[PROBE_LABEL] == self.name
         else:
@@ -228,20 +228,20 @@ class MutatingWebhook:
 
 
 class _Server(ThreadingHTTPServer):
-    """HTTPS on a free loopback port; each call has a thread, and a connection of its own."""
+    """HTTPS on a free loopback port; each call has its own thread and connection."""
 
     daemon_threads = True
 
     def __init__(self, webhook: MutatingWebhook, context: ssl.SSLContext) -> None:
         super().__init__(("127.0.0.1", 0), _Handler)
         self.webhook = webhook
-        # The handshake is the thread's business: here it would hold up all others.
+        # The thread does the handshake: here it would block other connections.
         self.socket = context.wrap_socket(
             self.socket, server_side=True, do_handshake_on_connect=False
         )
 
     def handle_error(self, request: Any, client_address: Any) -> None:
-        """A caller that has given up is no error; anything else is told as always."""
+        """Ignore a closed connection; report every other error."""
         if not isinstance(sys.exception(), OSError):
             super().handle_error(request, client_address)
 
@@ -260,4 +260,4 @@ class _Handler(BaseHTTPRequestHandler):
         self.wfile.write(content)
 
     def log_message(self, format: str, *args: Any) -> None:  # noqa: A002
-        """Nothing: the counts say it."""
+        """Log nothing; the calls are counted."""

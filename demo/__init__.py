@@ -1,5 +1,5 @@
-"""The main job, shown on a real control plane: ``python -m demo`` (``make demo``).
+"""The operator at work on a real control plane: ``python -m demo`` (``make demo``).
 
-The rule kept here: nothing is printed from intent. Each line about the cluster, and each row of
-the closing table, is what the API server answered; a step that cannot be seen there has failed.
+The rule kept here: every line about the cluster, and every row of the closing table, is read from
+the API server. A step whose outcome cannot be read there has failed.
 """

@@ -1,8 +1,8 @@
-"""``python -m demo``: the command line, and the promise that what was started is stopped.
+"""``python -m demo``: the command line. Every process that a run starts is stopped by the run.
 
-Exit code 0 only when every step was seen; 1 when one was not, 2 for wrong usage, 130 after a
-Ctrl-C (or SIGTERM). On every way out the operator is ended and what the run made is removed,
-unless it was to be kept.
+Exit code 0 only when every step was seen; 1 when a step was not, 2 for wrong usage, 130 after a
+Ctrl-C (or SIGTERM). In each case the operator is stopped and every object of the run is removed,
+unless ``--keep`` was given.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from pathlib import Path
 
 import click
 
-from demo.cluster import Cluster, ExistingCluster, OwnCluster, remove_patiently, shown
+from demo.cluster import Cluster, ExistingCluster, OwnCluster, remove_with_retries, shown
 from demo.kubectl import KubectlError
 from demo.operator import Operator, shipped_command
 from demo.runner import run
@@ -35,7 +35,7 @@ NEXT = (
 
 @dataclass(frozen=True)
 class Options:
-    """What was asked for on the command line."""
+    """The options of the command line."""
 
     keep: bool
     context: str | None
@@ -57,7 +57,7 @@ class Options:
 
     @property
     def operator_command(self) -> tuple[str, ...]:
-        """The operator's command, with the program's whole path."""
+        """The operator's command, with the absolute path of the program."""
         if not self.operator:
             return shipped_command()
         program, *arguments = shlex.split(self.operator)
@@ -65,19 +65,20 @@ class Options:
 
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"]})
-@click.option("--keep", is_flag=True, help="Leave the cluster up and say how to use it.")
-@click.option("--context", help="Use the existing cluster of this kubeconfig context, in a "
-              "namespace made for the run.")  # fmt: skip
-@click.option("--yes", is_flag=True, help="Do it there; without it only say what would be done.")
-@click.option("--update-crds", is_flag=True, help="Also update definitions that are there.")
-@click.option("--image", help="The image to run. An existing cluster needs one that it can pull "
-              "and that answers GET /health.")  # fmt: skip
-@click.option("--new-image", help="The image to change to.")
+@click.option("--keep", is_flag=True, help="Leave the cluster up and print how to use it.")
+@click.option("--context", help="Use the existing cluster of this kubeconfig context, in a new "
+              "namespace.")  # fmt: skip
+@click.option("--yes", is_flag=True, help="Run in the existing cluster; without --yes only print "
+              "what a run would do.")  # fmt: skip
+@click.option("--update-crds", is_flag=True, help="Also update the CRDs that exist.")
+@click.option("--image", help="The image to run. An existing cluster must be able to pull the "
+              "image, and its pods must answer GET /health.")  # fmt: skip
+@click.option("--new-image", help="The image of the update.")
 @click.option("--step-seconds", type=click.FloatRange(min=1), default=60.0, show_default=True,
               envvar="DEMO_STEP_SECONDS", help="How long a step may take.")  # fmt: skip
 @click.option("--operator", envvar="DEMO_OPERATOR", hidden=True)
 def main(**given: object) -> None:
-    """Show the Gati operator at work on a real control plane, and stop everything again.
+    """Show the Gati operator at work on a real control plane, then stop everything.
 
     \b
     Examples:
@@ -85,9 +86,9 @@ def main(**given: object) -> None:
       python -m demo --keep
       python -m demo --context kind-dev --yes --image my-app:1 --new-image my-app:2
     """  # noqa: D301 - click wants a real backspace before a paragraph that it must not wrap
-    options = Options(**given)  # type: ignore[arg-type]  # click names them alike
+    options = Options(**given)  # type: ignore[arg-type]  # click passes every option by its name
     if options.context is None and (options.yes or options.update_crds):
-        raise click.UsageError("--yes and --update-crds are for --context")
+        raise click.UsageError("--yes and --update-crds need --context")
     folder = Path(tempfile.mkdtemp(prefix="gati-demo-"))
     for number in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.default_int_handler)
@@ -102,7 +103,7 @@ def main(**given: object) -> None:
 
 
 def choose_cluster(options: Options, identity: str, folder: Path) -> Cluster:
-    """The cluster to run in; ends with what would be done where --yes is missing."""
+    """The cluster to run in. Without --yes, prints what a run would do and exits with 2."""
     if options.context is None:
         return OwnCluster(f"gati-demo-{identity}", options.keep, folder / "cache")
     existing = ExistingCluster(
@@ -111,7 +112,7 @@ def choose_cluster(options: Options, identity: str, folder: Path) -> Cluster:
     intent = existing.intent()
     if not options.yes:
         shutil.rmtree(folder)
-        click.echo("\n".join([*intent, "nothing was done: add --yes to do it"]), err=True)
+        click.echo("\n".join([*intent, "nothing was changed: add --yes to run"]), err=True)
         sys.exit(2)
     return existing
 
@@ -127,7 +128,7 @@ class Run:
         self._screen = LineScreen()
 
     def go(self) -> int:
-        """Run the steps, show what came of them, leave nothing behind; the exit code."""
+        """Run the steps, show the results, remove everything; the exit code."""
         seen = interrupted = False
         try:
             seen = self._show()
@@ -143,11 +144,11 @@ class Run:
             self._screen.say(f"could not be removed: {left}", "bold red")
         if interrupted:
             return INTERRUPTED
-        self._tell_next(seen=seen)
+        self._show_commands(seen=seen)
         return 0 if seen and not left else 1
 
     def _show(self) -> bool:
-        """The steps and their table; whether all was seen."""
+        """Run the steps and print their table; whether every step was seen."""
         demo = Demo(self._cluster, self._operator, self._options.images)
         steps = all_steps(demo, keep=self._options.keep)
         rows = run(demo, steps, self._screen, self._options.step_seconds)
@@ -156,40 +157,40 @@ class Run:
         if seen:
             self._screen.say(f"all {len(rows)} steps seen", "bold green")
         else:
-            self._tell_failure(rows[-1].step.name)
+            self._show_failure(rows[-1].step.name)
         return seen
 
     def _end(self, *, keep: bool) -> str:
-        """Stop the operator and remove what the run made; what could not be removed."""
+        """Stop the operator and remove the objects of the run; what could not be removed."""
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-            signal.signal(number, signal.SIG_IGN)  # a second Ctrl-C does not leave things behind
+            signal.signal(number, signal.SIG_IGN)  # a second Ctrl-C must not end the removal
         self._screen.rest()
         self._operator.end()
-        return "" if keep else remove_patiently(self._cluster, self._options.step_seconds)
+        return "" if keep else remove_with_retries(self._cluster, self._options.step_seconds)
 
-    def _tell_failure(self, step: str) -> None:
-        """Which step failed, and what the operator said last."""
+    def _show_failure(self, step: str) -> None:
+        """Print the step that failed and the operator's last log lines."""
         self._screen.say(f"failed at the step: {step}", "bold red")
         lines = self._operator.last_lines()
         if lines:
-            self._screen.say(f"the operator's last lines (all of them: {self._operator.log}):")
+            self._screen.say(f"the operator's last log lines (whole log: {self._operator.log}):")
         for line in lines:
             self._screen.say(f"  {line}")
 
-    def _tell_next(self, *, seen: bool) -> None:
-        """How to use a cluster that was kept, and the next three commands to try."""
+    def _show_commands(self, *, seen: bool) -> None:
+        """Print three commands to try next, and how to remove a cluster that was kept."""
         usage = self._cluster.usage(self._options.images.default) if self._options.keep else None
         commands = usage.commands if usage else NEXT
         self._screen.say()
-        self._screen.say("next:" if seen else "to look into it:")
+        self._screen.say("next:" if seen else "to investigate:")
         for command in commands:
             self._screen.say(f"  {command}")
         if usage:
             self._screen.say(f"to stop and remove it: {usage.stop}")
 
     def _tidy(self, *, keep: bool, log: bool) -> None:
-        """Leave of the run's folder only what somebody still needs: the token of a cluster that
-        was kept, the log of an operator that failed.
+        """Remove the run's folder, but for the token of a cluster that was kept and the log of an
+        operator that failed.
         """
         shutil.rmtree(self._folder / "cache", ignore_errors=True)
         if not keep:

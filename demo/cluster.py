@@ -1,8 +1,8 @@
 """Where the demo runs: on a control plane of its own, or in one namespace of an existing cluster.
 
-A control plane of its own ends with the demo, however that ends. In an existing cluster nothing
-is written outside a namespace made for this run, except definitions that were missing; and
-nothing is removed that does not carry the run's id.
+A control plane of its own ends with the demo, also after a failure. In an existing cluster the
+demo writes only to a namespace made for the run, except for missing CRDs, and removes only objects
+that are labelled with the run's id.
 """
 
 from __future__ import annotations
@@ -23,20 +23,20 @@ from demo.kubectl import Kubectl, KubectlError
 from devcluster import binaries
 
 ACCOUNT = "gati-operator"
-TOKEN_DURATION = "24h"  # noqa: S105 - how long, not what
+TOKEN_DURATION = "24h"  # noqa: S105 - a duration, not a token
 REMOVAL_SECONDS = 120.0
 GATI_RESOURCES = "gatihandlers.gati.dev,gatimodules.gati.dev,gativersions.gati.dev"
 
 
 def shown(program: str) -> str:
-    """The path of an installed command, short where it lies below the current directory."""
+    """The path of an installed command, relative where it lies below the current directory."""
     path = Path(sys.executable).parent / program
     return os.path.relpath(path) if path.is_relative_to(Path.cwd()) else str(path)
 
 
 @dataclass(frozen=True)
 class Usage:
-    """What somebody can do with a cluster that was kept, and how to get rid of it."""
+    """Commands to use a cluster that was kept, and the command that removes it."""
 
     commands: tuple[str, str, str]
     stop: str
@@ -51,7 +51,7 @@ class Cluster(Protocol):
 
     @property
     def kubectl(self) -> Kubectl:
-        """The kubectl of the person that runs the demo."""
+        """The kubectl of the user who runs the demo."""
 
     @property
     def has_settable_load(self) -> bool:
@@ -61,33 +61,33 @@ class Cluster(Protocol):
         """Set the CPU that the metrics API reports for each pod that the selector finds now."""
 
     def start(self) -> None:
-        """Make it ready for use."""
+        """Start the cluster, or create the namespace."""
 
-    def install_definitions(self) -> None:
-        """Make it serve the kinds of gati.dev."""
+    def install_crds(self) -> None:
+        """Install the CRDs of gati.dev."""
 
     def install_rights(self) -> None:
-        """Give the operator its account and rights."""
+        """Install the operator's ServiceAccount and RBAC rules."""
 
     def operator_kubeconfig(self) -> Path:
         """A kubeconfig with a token of the operator's account."""
 
     def samples(self) -> list[Object]:
-        """The sample objects as they are to be applied here."""
+        """The sample objects as they are applied in this cluster."""
 
     def remove(self) -> None:
-        """Remove what this run made; does no harm when repeated."""
+        """Remove the objects of this run; may be repeated."""
 
     def left(self) -> str:
-        """What is left of this run, in words; empty when nothing is."""
+        """The objects of this run that still exist, as text; empty where there are none."""
 
     def usage(self, default_image: str) -> Usage:
-        """What to do with it when it was kept."""
+        """How to use the cluster after a run with ``--keep``."""
 
 
 @dataclass
 class OwnCluster:
-    """A control plane that this process starts and, unless it is to be kept, owns."""
+    """A control plane that this process starts, and stops unless ``keep`` is set."""
 
     name: str
     keep: bool
@@ -123,13 +123,13 @@ class OwnCluster:
         """See ``Cluster.start``."""
         self._running = devcluster.start(self.name, owned=not self.keep)
 
-    def install_definitions(self) -> None:
-        """See ``Cluster.install_definitions``.
+    def install_crds(self) -> None:
+        """See ``Cluster.install_crds``.
 
-        A garbage collector that runs already looks for new kinds each 30 s only, and tries what
-        it did not understand again after up to 41 s; one that starts now knows them.
+        A running garbage collector discovers new kinds every 30 s only, and retries owners of an
+        unknown kind after up to 41 s; a restarted one discovers them at its start.
         """
-        self.kubectl.apply(documents.definitions(), server_side=True)
+        self.kubectl.apply(documents.crds(), server_side=True)
         self.running.restart("kube-controller-manager")
 
     def install_rights(self) -> None:
@@ -174,12 +174,12 @@ class OwnCluster:
 
 @dataclass
 class ExistingCluster:
-    """A namespace of its own in the cluster of a kubeconfig context."""
+    """A new namespace in the cluster of a kubeconfig context."""
 
     context: str
     run: str
     folder: Path
-    update_definitions: bool
+    update_crds: bool
     image: str | None = None
     operator_flags: tuple[str, ...] = field(init=False)
     namespace: str = field(init=False)
@@ -198,44 +198,42 @@ class ExistingCluster:
 
     @property
     def selector(self) -> str:
-        """The label selector of what this run made."""
+        """The label selector of this run's objects."""
         return f"{RUN_LABEL}={self.run}"
 
     def intent(self) -> list[str]:
-        """What a run would do, a line each; nothing is changed to find out."""
+        """The changes that a run would make, one a line. Only reads the cluster."""
         server = self.connection()["clusters"][0]["cluster"].get("server", "")
-        missing = [body["metadata"]["name"] for body in self._missing_definitions()]
+        missing = [body["metadata"]["name"] for body in self._missing_crds()]
         lines = [
             f"would use context {self.context} ({server}):",
             f"  create the namespace {self.namespace} with the samples, a ServiceAccount and Roles",
             "  run the operator on this machine, for that namespace only",
         ]
         if missing:
-            lines.append(f"  create the definitions {', '.join(missing)}")
-        if self.update_definitions:
-            lines.append("  update the definitions of gati.dev that are there")
-        return [*lines, f"  remove afterwards what carries the label {self.selector}"]
+            lines.append(f"  create the CRDs {', '.join(missing)}")
+        if self.update_crds:
+            lines.append("  update the existing CRDs of gati.dev")
+        return [*lines, f"  remove every object with the label {self.selector} at the end"]
 
     def set_load(self, selector: str, millicores: int) -> None:
-        """Never: the figures of this cluster are its own."""
-        raise KubectlError(f"the metrics of context {self.context} are its own")
+        """Not possible: the metrics of an existing cluster are real."""
+        raise KubectlError(f"the demo cannot set the metrics of context {self.context}")
 
     def start(self) -> None:
         """See ``Cluster.start``."""
         metadata = {"name": self.namespace, "labels": {RUN_LABEL: self.run}}
         self.kubectl.create({"apiVersion": "v1", "kind": "Namespace", "metadata": metadata})
 
-    def install_definitions(self) -> None:
-        """Create what is missing; change what is there only if that was asked for."""
-        missing = self._missing_definitions()
+    def install_crds(self) -> None:
+        """Create the missing CRDs; update the existing ones only with ``--update-crds``."""
+        missing = self._missing_crds()
         if missing:
             bodies = [documents.labelled(body, self.run) for body in missing]
             self.kubectl.apply(bodies, server_side=True)
         names = {body["metadata"]["name"] for body in missing}
-        present = [
-            body for body in documents.definitions() if body["metadata"]["name"] not in names
-        ]
-        if present and self.update_definitions:
+        present = [body for body in documents.crds() if body["metadata"]["name"] not in names]
+        if present and self.update_crds:
             self.kubectl.apply(present, server_side=True, force=True)
 
     def install_rights(self) -> None:
@@ -244,7 +242,7 @@ class ExistingCluster:
         self.kubectl.apply(bodies)
 
     def operator_kubeconfig(self) -> Path:
-        """The context's own kubeconfig with the account's token in place of the user."""
+        """The context's kubeconfig with the ServiceAccount's token in place of the user."""
         config = self.connection()
         flags = ("-n", self.namespace, f"--duration={TOKEN_DURATION}")
         token = self.kubectl("create", "token", ACCOUNT, *flags).strip()
@@ -264,14 +262,14 @@ class ExistingCluster:
         ]
 
     def remove(self) -> None:
-        """The namespace first; then the definitions of this run, if nobody else uses them."""
+        """Delete the namespace; then this run's CRDs, unless other objects of them exist."""
         waiting = ("--wait", f"--timeout={REMOVAL_SECONDS:.0f}s", "-l", self.selector)
         self.kubectl("delete", "namespaces", *waiting)
-        definitions = self.kubectl.items("customresourcedefinitions", "-l", self.selector)
-        if not definitions:
+        crds = self.kubectl.items("customresourcedefinitions", "-l", self.selector)
+        if not crds:
             return
         if self.kubectl.items(GATI_RESOURCES, "--all-namespaces"):
-            names = [body["metadata"]["name"] for body in definitions]
+            names = [body["metadata"]["name"] for body in crds]
             self.kubectl("label", "customresourcedefinitions", *names, f"{RUN_LABEL}-")
             return
         self.kubectl("delete", "customresourcedefinitions", *waiting)
@@ -298,21 +296,21 @@ class ExistingCluster:
         )
 
     def connection(self) -> Object:
-        """The context's part of the kubeconfig. Raises KubectlError where it lacks the cluster."""
+        """The context's part of the kubeconfig. Raises KubectlError where it has no cluster."""
         config: Object = self.kubectl.read("config", "view", "--minify", "--raw", "--flatten")
         if not config.get("clusters"):
             raise KubectlError(f"context {self.context} names no cluster of the kubeconfig")
         return config
 
-    def _missing_definitions(self) -> list[Object]:
-        there = {
+    def _missing_crds(self) -> list[Object]:
+        existing = {
             body["metadata"]["name"] for body in self.kubectl.items("customresourcedefinitions")
         }
-        return [body for body in documents.definitions() if body["metadata"]["name"] not in there]
+        return [body for body in documents.crds() if body["metadata"]["name"] not in existing]
 
 
-def remove_patiently(cluster: Cluster, seconds: float) -> str:
-    """Remove a cluster's part of the run; what is left of it after that time, in words."""
+def remove_with_retries(cluster: Cluster, seconds: float) -> str:
+    """Remove the objects of a run, and retry for ``seconds``; ``Cluster.left`` or an error."""
     deadline = time.monotonic() + seconds
     while True:
         try:

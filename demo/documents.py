@@ -1,7 +1,7 @@
-"""The YAML that the demo applies: the shipped files, as they are or made fit for a cluster.
+"""The YAML that the demo applies: the shipped files, unchanged or rewritten for one namespace.
 
-Only the files of the repository are applied. For a cluster that is there already they are
-rewritten so that all of it lies in one namespace and carries the id of the run.
+Only the files of the repository are applied. For an existing cluster every object is moved into
+one namespace and labelled with the id of the run.
 """
 
 from __future__ import annotations
@@ -26,15 +26,15 @@ def samples() -> list[Object]:
     return [body for name in SAMPLES for body in _load(ROOT / name)]
 
 
-def definitions() -> list[Object]:
-    """The CustomResourceDefinitions."""
+def crds() -> list[Object]:
+    """The CRDs."""
     return [
         body for path in sorted((ROOT / "deploy/gati/crds").glob("*.yaml")) for body in _load(path)
     ]
 
 
 def rights() -> list[Object]:
-    """The operator's account and what it may do, and the roles for users."""
+    """The operator's ServiceAccount with its RBAC rules, and the ClusterRoles for users."""
     return _load(ROOT / RIGHTS)
 
 
@@ -43,23 +43,23 @@ def _load(path: Path) -> list[Object]:
 
 
 def moved(body: Object, namespace: str, run: str) -> Object:
-    """The object in another namespace, carrying the run's id."""
+    """The object in another namespace, labelled with the run's id."""
     return labelled({**body, "metadata": {**body["metadata"], "namespace": namespace}}, run)
 
 
 def labelled(body: Object, run: str) -> Object:
-    """The object carrying the run's id."""
+    """The object, labelled with the run's id."""
     metadata = body["metadata"]
     labels = {**metadata.get("labels", {}), RUN_LABEL: run}
     return {**body, "metadata": {**metadata, "labels": labels}}
 
 
 def rights_within(bodies: Iterable[Object], namespace: str, run: str) -> list[Object]:
-    """The operator's rights, for one namespace only and from inside it.
+    """The operator's rights, limited to one namespace.
 
-    A ClusterRole becomes a Role there and its binding a RoleBinding, so nothing is left of them
-    when the namespace is gone. The roles for users are left out: they would add to the cluster's
-    own view, edit and admin.
+    A ClusterRole becomes a Role of the namespace and a ClusterRoleBinding a RoleBinding, so that
+    deleting the namespace removes all of them. The ClusterRoles for users are left out: they
+    aggregate to the cluster's view, edit and admin.
     """
     bodies = list(bodies)
     bound = {
@@ -96,7 +96,7 @@ def _within(body: Object, namespace: str, run: str) -> Object:
 
 
 def with_image(body: Object, image: str | None) -> Object:
-    """The object with another image, where it names one and another one is asked for."""
+    """The object with ``image`` in its spec, where the spec has an image and ``image`` is given."""
     if image is None or "image" not in body["spec"]:
         return body
     return {**body, "spec": {**body["spec"], "image": image}}

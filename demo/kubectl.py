@@ -1,7 +1,7 @@
-"""The one way to the API server: kubectl, as a user would run it, with JSON back.
+"""Every request of the demo goes through kubectl, as a user runs it, with JSON output.
 
-A call ends, with what the server said or with an error that holds kubectl's own message; none
-waits for ever.
+A call returns the server's answer or raises an error with kubectl's message; every call has a
+timeout.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ TIMEOUT_SECONDS = 60.0
 
 
 class KubectlError(Exception):
-    """kubectl failed; the text is its last line."""
+    """kubectl failed; the text is the last line that kubectl printed."""
 
 
 @dataclass(frozen=True)
@@ -28,7 +28,7 @@ class Kubectl:
     command: tuple[str, ...]
 
     def __call__(self, *arguments: str, stdin: str | None = None) -> str:
-        """What ``kubectl ARGUMENTS`` prints. Raises KubectlError."""
+        """Run ``kubectl ARGUMENTS``; what it prints. Raises KubectlError."""
         try:
             run = subprocess.run(
                 [*self.command, *arguments],
@@ -53,7 +53,7 @@ class Kubectl:
         return json.loads(output) if output.strip() else None
 
     def items(self, *arguments: str) -> list[Object]:
-        """The objects that ``kubectl get ARGUMENTS`` finds, one or many."""
+        """The objects that ``kubectl get ARGUMENTS`` finds; empty where there is none."""
         found = self.read("get", "--ignore-not-found", *arguments)
         if found is None:
             return []
@@ -61,9 +61,9 @@ class Kubectl:
         return listed
 
     def create(self, body: Object) -> Object:
-        """The server's answer to the creation of one object."""
+        """Create one object; the object as the server stored it."""
         created: Object = json.loads(
-            # Client-side validation would need the right to read all definitions.
+            # Client-side validation needs the right to read all CRDs.
             self("create", "--validate=false", "-f", "-", "-o", "json", stdin=json.dumps(body))
         )
         return created
@@ -71,8 +71,8 @@ class Kubectl:
     def apply(
         self, documents: Iterable[Object], *, server_side: bool = False, force: bool = False
     ) -> None:
-        """``kubectl apply`` of the documents, in their order; ``force`` takes over fields that
-        another field manager has set.
+        """``kubectl apply`` of the documents, in their order; ``force`` takes over the fields of
+        other field managers.
         """
         body = {"apiVersion": "v1", "kind": "List", "items": list(documents)}
         flags = ["--server-side"] if server_side else []

@@ -1,7 +1,7 @@
 """The operator as a process of its own: the installed command, the shipped account, a log file.
 
-It never outlives the demo: it is told to stop by SIGTERM and killed where it does not listen, and
-where the system can do so it is told as well when the demo itself is killed.
+The operator never outlives the demo: the demo sends SIGTERM and, after a timeout, SIGKILL. Where
+the system can do so, the operator also gets SIGTERM when the demo itself is killed.
 """
 
 from __future__ import annotations
@@ -25,16 +25,16 @@ def shipped_command() -> tuple[str, ...]:
 
 @dataclass
 class Operator:
-    """One run of the operator. ``stop`` and ``kill`` do no harm when it does not run."""
+    """One run of the operator. ``stop`` and ``end`` do nothing where it does not run."""
 
     command: tuple[str, ...]
     log: Path
     kubeconfig: Path | None = field(default=None, init=False)
     _process: subprocess.Popen[bytes] | None = field(default=None, init=False)
-    _told: bool = field(default=False, init=False)
+    _stop_requested: bool = field(default=False, init=False)
 
     def start(self, kubeconfig: Path, arguments: tuple[str, ...]) -> None:
-        """Start it, in a session of its own: a Ctrl-C at the terminal is not for it."""
+        """Start the process, in a session of its own: a Ctrl-C does not reach the operator."""
         self.kubeconfig = kubeconfig
         flags = ("run", f"--kubeconfig={kubeconfig}", *arguments, "--log-format=console")
         kept = {name: value for name, value in os.environ.items() if name not in _NOT_INHERITED}
@@ -49,22 +49,24 @@ class Operator:
             )
 
     def exit_code(self) -> int | None:
-        """How it ended; None while it runs, and before it was started."""
+        """The exit code; None while the process runs, and before it is started."""
         return self._process.poll() if self._process else None
 
-    def trouble(self) -> str:
-        """Why it does not run though nobody told it to stop; empty when all is well."""
+    def unexpected_exit(self) -> str:
+        """An error message where the operator ended without ``stop``; else empty."""
         code = self.exit_code()
-        return "" if code is None or self._told else f"the operator ended with exit code {code}"
+        if code is None or self._stop_requested:
+            return ""
+        return f"the operator ended with exit code {code}"
 
     def stop(self) -> None:
-        """Tell it to stop, and do not wait."""
-        self._told = True
+        """Send SIGTERM; does not wait."""
+        self._stop_requested = True
         if self._process and self._process.poll() is None:
             self._process.terminate()
 
     def end(self) -> None:
-        """Tell it to stop, give it a moment, kill it."""
+        """Send SIGTERM, and SIGKILL after ``KILL_SECONDS``; waits for the end."""
         self.stop()
         if self._process is None:
             return
@@ -75,7 +77,7 @@ class Operator:
             self._process.wait()
 
     def last_lines(self, count: int = 15) -> list[str]:
-        """The end of its log."""
+        """The last lines of the log."""
         if not self.log.exists():
             return []
         return self.log.read_text("utf-8", "replace").splitlines()[-count:]

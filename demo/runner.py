@@ -1,7 +1,7 @@
-"""Runs the steps one after the other, each with a deadline, until one is not seen.
+"""Runs the steps one after the other, each with a deadline, up to the first that fails.
 
-A step that fails ends the run: what comes after it is not reached, and says so. An operator that
-ends by itself fails the step that is going on, at once.
+The steps after a failed one are shown as not reached. An operator that ends without being stopped
+fails the running step at once.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import Protocol
 
 from demo.kubectl import KubectlError
 from demo.snapshot import Snapshot, lines, take
-from demo.steps import Demo, Sight, Step
+from demo.steps import Demo, Observation, Step
 from devcluster import DevclusterError
 
 POLL_SECONDS = 0.25
@@ -21,7 +21,7 @@ POLL_SECONDS = 0.25
 
 @dataclass(frozen=True)
 class Row:
-    """What came of one step. ``seen`` is what was read last."""
+    """The result of one step. ``seen`` is the last state that was read."""
 
     step: Step
     seen: str
@@ -36,43 +36,43 @@ class Screen(Protocol):
         """A step begins."""
 
     def change(self, title: str, state: str) -> None:
-        """An object of the namespace reads otherwise than before."""
+        """An object of the namespace was created, changed or deleted."""
 
     def tick(self, seen: str) -> None:
-        """The step goes on; this is what was read last."""
+        """The step still waits; ``seen`` is the last state that was read."""
 
     def end(self, row: Row) -> None:
         """A step ended."""
 
 
 class Watcher:
-    """Tells the screen what is new in each snapshot."""
+    """Shows the differences between one snapshot and the next."""
 
     def __init__(self, screen: Screen) -> None:
         self._screen = screen
-        self._told: dict[str, str] = {}
+        self._shown: dict[str, str] = {}
 
     def show(self, snapshot: Snapshot) -> None:
-        """Each object that came, changed or went."""
+        """Show each object that was created, changed or deleted since the last snapshot."""
         present = lines(snapshot)
         for name, state in present.items():
-            if self._told.get(name) != state:
+            if self._shown.get(name) != state:
                 self._screen.change(name, state)
-        for name in sorted(self._told.keys() - present.keys()):
+        for name in sorted(self._shown.keys() - present.keys()):
             if not name.startswith("Event "):
-                self._screen.change(name, "gone")
-        self._told = present
+                self._screen.change(name, "deleted")
+        self._shown = present
 
 
 def run(demo: Demo, steps: Sequence[Step], screen: Screen, seconds: float) -> list[Row]:
-    """The rows of the steps up to the first that was not seen within its ``seconds``."""
+    """Run the steps, ``seconds`` each at most; their rows up to the first that failed."""
     watcher = Watcher(screen)
     rows: list[Row] = []
     for step in steps:
         screen.begin(step)
         started = time.monotonic()
-        sight = perform(demo, step, watcher, screen, seconds)
-        row = Row(step, sight.text, time.monotonic() - started, sight.fits)
+        observation = perform(demo, step, watcher, screen, seconds)
+        row = Row(step, observation.text, time.monotonic() - started, observation.expected)
         rows.append(row)
         screen.end(row)
         if not row.passed:
@@ -80,33 +80,35 @@ def run(demo: Demo, steps: Sequence[Step], screen: Screen, seconds: float) -> li
     return rows
 
 
-def perform(demo: Demo, step: Step, watcher: Watcher, screen: Screen, seconds: float) -> Sight:
-    """Do what the step does, then look until it is seen or its time is up."""
+def perform(
+    demo: Demo, step: Step, watcher: Watcher, screen: Screen, seconds: float
+) -> Observation:
+    """Perform the step's action, then read the cluster until the expected state or the deadline."""
     try:
         step.act(demo)
     except (KubectlError, DevclusterError, OSError) as error:
-        return Sight(str(error), fits=False)
+        return Observation(str(error), expected=False)
     deadline = time.monotonic() + seconds
     while True:
-        sight = look(demo, step, watcher)
-        if sight.fits:
-            return sight
-        trouble = demo.operator.trouble()
-        if trouble:
-            return Sight(f"{trouble}; {sight.text}", fits=False)
+        observation = observe(demo, step, watcher)
+        if observation.expected:
+            return observation
+        exited = demo.operator.unexpected_exit()
+        if exited:
+            return Observation(f"{exited}; {observation.text}", expected=False)
         if time.monotonic() > deadline:
-            return Sight(f"not within {seconds:g} s: {sight.text}", fits=False)
-        screen.tick(sight.text)
+            return Observation(f"not within {seconds:g} s: {observation.text}", expected=False)
+        screen.tick(observation.text)
         time.sleep(POLL_SECONDS)
 
 
-def look(demo: Demo, step: Step, watcher: Watcher) -> Sight:
-    """One look; an API server that does not answer is something to wait for."""
+def observe(demo: Demo, step: Step, watcher: Watcher) -> Observation:
+    """Read the cluster once; a failed request is not yet a failed step."""
     try:
         snapshot = Snapshot()
         if step.watches:
             snapshot = take(demo.cluster.kubectl, demo.cluster.namespace)
             watcher.show(snapshot)
-        return step.look(demo, snapshot)
+        return step.observe(demo, snapshot)
     except (KubectlError, DevclusterError) as error:
-        return Sight(str(error), fits=False)
+        return Observation(str(error), expected=False)

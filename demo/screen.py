@@ -1,7 +1,7 @@
-"""How the run looks: one line for each thing that happens, and a table at the end.
+"""The output of a run: one line for each change and each result, and a table at the end.
 
-The same lines everywhere. A terminal adds colour and a line that shows the step going on; without
-one, or with NO_COLOR, there is plain text only.
+A terminal adds colour and a status line for the running step; without a terminal, or with
+NO_COLOR, the output is plain text. The other lines are the same.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from demo.steps import Step
 
 PLAIN_WIDTH = 120
 HEARTBEAT_SECONDS = 10.0
-"""Without a terminal a step that takes long says so as often."""
+"""Without a terminal, how often a waiting step prints the state that it reads."""
 
 
 class LineScreen:
@@ -42,10 +42,10 @@ class LineScreen:
         self._started = time.monotonic()
         self._status: Status | None = None
         self._name = ""
-        self._spoken = self._started
+        self._printed_at = self._started
 
     def say(self, text: str = "", style: str = "") -> None:
-        """One line."""
+        """Print one line."""
         self._console.print(Text(text, style), soft_wrap=True)
 
     def begin(self, step: Step) -> None:
@@ -53,7 +53,7 @@ class LineScreen:
         self.say()
         self.say(f"{step.name}: {step.expected}", "bold")
         self._name = step.name
-        self._spoken = time.monotonic()
+        self._printed_at = time.monotonic()
         if self._live:
             self._status = self._console.status(Text(step.name))
             self._status.start()
@@ -68,8 +68,8 @@ class LineScreen:
         """See ``Screen.tick``."""
         if self._status is not None:
             self._status.update(Text(f"{self._name}: {seen}", overflow="ellipsis", no_wrap=True))
-        elif time.monotonic() - self._spoken > HEARTBEAT_SECONDS:
-            self._spoken = time.monotonic()
+        elif time.monotonic() - self._printed_at > HEARTBEAT_SECONDS:
+            self._printed_at = time.monotonic()
             self.say(f"{self._elapsed()}  not yet: {seen}")
 
     def end(self, row: Row) -> None:
@@ -79,13 +79,13 @@ class LineScreen:
         self.say(f"{self._elapsed()}  {mark}: {row.seen}", style)
 
     def rest(self) -> None:
-        """Take the live line away."""
+        """Remove the status line."""
         if self._status is not None:
             self._status.stop()
             self._status = None
 
     def table(self, steps: Sequence[Step], rows: Sequence[Row]) -> None:
-        """All steps: expected, seen, seconds."""
+        """Print the table of all steps: expected, seen, seconds."""
         table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
         for heading in ("step", "expected", "seen"):
             table.add_column(heading, overflow="fold")

@@ -1,6 +1,6 @@
-"""What one namespace holds at one moment, as the API server told it, and how it is put in words.
+"""The objects of one namespace at one moment, and their description in words.
 
-All answers here are read from the snapshot; nothing is assumed of an object that is not in it.
+Everything is read from the snapshot of the API server's objects; optional fields may be missing.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ RESOURCES = (
     "horizontalpodautoscalers.autoscaling",
     "poddisruptionbudgets.policy",
 )
-"""In the order in which they are read: an Event is never ahead of the state it tells of."""
+"""In the order of reading: Events first, so that no Event is newer than the object it is about."""
 GATI_KINDS = ("GatiHandler", "GatiModule", "GatiVersion")
 CHILD_KINDS = ("Deployment", "Service", "ConfigMap", "HorizontalPodAutoscaler",
                "PodDisruptionBudget")  # fmt: skip
@@ -40,7 +40,7 @@ class Snapshot:
     objects: tuple[Object, ...] = ()
 
     def get(self, kind: str, name: str) -> Object | None:
-        """The object of that kind and name."""
+        """The object of that kind and name, or None."""
         found = (body for body in self.of_kind(kind) if body["metadata"]["name"] == name)
         return next(found, None)
 
@@ -49,8 +49,8 @@ class Snapshot:
         return (body for body in self.objects if body["kind"] in kinds)
 
     def of_handler(self, handler: str) -> list[Object]:
-        """All that was made for a handler, by its label or, should that be missing, by its name;
-        the handler itself is not among it.
+        """The objects made for a handler, found by the handler's label or else by name; without
+        the handler itself.
         """
         workload = f"handler-{handler}"
         return [
@@ -64,7 +64,7 @@ class Snapshot:
         ]
 
     def pods(self, handler: str) -> list[Object]:
-        """The handler's pods, those that are on their way out left out."""
+        """The handler's pods, without terminating ones."""
         return [
             body
             for body in self.of_handler(handler)
@@ -81,24 +81,24 @@ class Snapshot:
 
 
 def take(kubectl: Kubectl, namespace: str) -> Snapshot:
-    """Ask the API server for everything that the demo looks at. Raises KubectlError."""
+    """Read every object of the namespace that the demo shows. Raises KubectlError."""
     return Snapshot(tuple(kubectl.items(",".join(RESOURCES), "-n", namespace)))
 
 
 def about(event: Object) -> tuple[str, str]:
-    """(kind, name) of the object that an Event is about; empty where the Event does not say."""
+    """(kind, name) of an Event's involved object; empty where the Event does not name one."""
     involved = event.get("involvedObject") or {}
     return involved.get("kind", ""), involved.get("name", "")
 
 
 def reporters(event: Object) -> tuple[str, str]:
-    """The components that an Event names as its own, in its new and in its old field."""
+    """The components that reported an Event: ``reportingComponent`` and ``source.component``."""
     source = event.get("source") or {}
     return event.get("reportingComponent", ""), source.get("component", "")
 
 
 def reason(event: Object) -> str:
-    """An Event's reason, or words for there being none."""
+    """An Event's reason, or ``no reason``."""
     return event.get("reason") or "no reason"
 
 
@@ -109,13 +109,13 @@ def condition(body: Object, type_: str) -> Object | None:
 
 
 def holds(body: Object, type_: str) -> bool:
-    """Whether the condition of that type is there and True."""
+    """Whether the condition of that type exists and is True."""
     found = condition(body, type_)
     return found is not None and found.get("status") == "True"
 
 
 def is_observed(body: Object) -> bool:
-    """Whether the status speaks of the last change of the spec."""
+    """Whether the status has observed the present generation."""
     observed = int(body.get("status", {}).get("observedGeneration", 0))
     return observed >= int(body["metadata"]["generation"])
 
@@ -126,14 +126,12 @@ def title(body: Object) -> str:
 
 
 def images(bodies: Iterable[Object]) -> list[str]:
-    """The images that pods run, each once."""
+    """The images of pods or pod templates, each once, sorted."""
     return sorted({each["image"] for body in bodies for each in body["spec"]["containers"]})
 
 
 def lines(snapshot: Snapshot) -> dict[str, str]:
-    """What there is to watch, by object: a line for each object of gati.dev, each child of one
-    and each Event about one.
-    """
+    """A line, by title, for each object of gati.dev, each child and each Event about one."""
     handlers = [body["metadata"]["name"] for body in snapshot.of_kind("GatiHandler")]
     children = [
         body
@@ -141,13 +139,13 @@ def lines(snapshot: Snapshot) -> dict[str, str]:
         if body["metadata"].get("labels", {}).get(HANDLER_LABEL)
         or any(body["metadata"]["name"] == f"handler-{name}" for name in handlers)
     ]
-    told = {title(body): describe(body) for body in (*snapshot.of_kind(*GATI_KINDS), *children)}
+    found = {title(body): describe(body) for body in (*snapshot.of_kind(*GATI_KINDS), *children)}
     for event in snapshot.of_kind("Event"):
         kind, name = about(event)
         if kind in GATI_KINDS and name:
             key = f"Event {kind} {name} {event['metadata']['name']}"
-            told[key] = f"{name}: {reason(event)}: {event.get('message', '')}"
-    return told
+            found[key] = f"{name}: {reason(event)}: {event.get('message', '')}"
+    return found
 
 
 def describe(body: Object) -> str:
@@ -165,7 +163,7 @@ def describe(body: Object) -> str:
 
 
 def _present(_body: Object) -> str:
-    return "is there"
+    return "exists"
 
 
 def _handler(body: Object) -> str:
@@ -207,8 +205,8 @@ def _service(body: Object) -> str:
 def _autoscaler(body: Object) -> str:
     spec, status = body["spec"], body.get("status", {})
     return (
-        f"{spec.get('minReplicas', 1)} to {spec['maxReplicas']} replicas, wants "
-        f"{status.get('desiredReplicas', 0)}"
+        f"{spec.get('minReplicas', 1)} to {spec['maxReplicas']} replicas, "
+        f"{status.get('desiredReplicas', 0)} desired"
     )
 
 

@@ -1,1 +1,1 @@
-"""What tests, the fault rig and the benchmark share: a real operator process and its objects."""
+"""A real operator process and its objects, shared by tests, the fault rig and the benchmark."""

@@ -1,4 +1,4 @@
-"""The requests with which a test acts on the objects of one namespace, and looks at them."""
+"""The requests with which a test reads and writes the objects of one namespace."""
 
 from __future__ import annotations
 
@@ -35,29 +35,29 @@ CHILDREN = (
 
 T = TypeVar("T")
 
-Listed = list[Object]
-"""Objects in a list; inside ``Objects`` the word list is a method."""
+ObjectList = list[Object]
+"""A list of objects; inside ``Objects`` the name ``list`` is a method."""
 
 
 def eventually(check: Callable[[], T | None], seconds: float = 60.0) -> T:
-    """The first true answer of ``check``; fails with its last answer when there is none in time."""
+    """The first true result of ``check``; fails after ``seconds`` and shows the last result."""
     deadline = time.monotonic() + seconds
     while True:
-        answer = check()
-        if answer:
-            return answer
-        assert time.monotonic() < deadline, f"not within {seconds:g} s; last seen: {answer!r}"
+        result = check()
+        if result:
+            return result
+        assert time.monotonic() < deadline, f"not within {seconds:g} s; last result: {result!r}"
         time.sleep(0.1)
 
 
 def condition(obj: Object | None, kind: str) -> Object:
-    """A condition of an object's status; empty where it has none of that type."""
+    """The condition of a type in an object's status; empty where there is none."""
     conditions = ((obj or {}).get("status") or {}).get("conditions") or ()
     return next((each for each in conditions if each.get("type") == kind), {})
 
 
 def is_ready(handler: Object | None) -> bool:
-    """Does the status say Ready, and mean the present generation?"""
+    """Is the condition Ready True, and the present generation observed?"""
     ready = condition(handler, "Ready")
     return (
         handler is not None
@@ -87,18 +87,18 @@ class Objects:
                 return None
             raise
 
-    def there(self, resource: str, name: str) -> Object:
-        """The object of that name, which must exist."""
+    def existing(self, resource: str, name: str) -> Object:
+        """The object of that name. Raises ApiError where it does not exist."""
         return self.cluster.api.json("GET", self.path(resource, name))
 
-    def list(self, resource: str, labels: str = "") -> Listed:
-        """The objects of a resource, those with the labels where some are given."""
+    def list(self, resource: str, labels: str = "") -> ObjectList:
+        """The objects of a resource that a label selector selects; all where it is empty."""
         query = f"?labelSelector={labels}" if labels else ""
-        items: Listed = self.cluster.api.json("GET", self.path(resource) + query)["items"]
+        items: ObjectList = self.cluster.api.json("GET", self.path(resource) + query)["items"]
         return items
 
     def create(self, resource: str, body: Object) -> Object:
-        """Create an object; raises ApiError where the server refuses."""
+        """Create an object. Raises ApiError where the server refuses the request."""
         return self.cluster.api.json("POST", self.path(resource), body)
 
     def apply(self, resource: str, body: Object) -> Object:
@@ -107,14 +107,14 @@ class Objects:
         return self.cluster.api.json("PATCH", path, body, "application/apply-patch+yaml")
 
     def merge(self, resource: str, name: str, patch: Object, subresource: str = "") -> Object:
-        """Change some fields of an object; null removes one."""
+        """Change some fields of an object by a merge patch; null removes a field."""
         path = self.path(resource, name, subresource)
         return self.cluster.api.json("PATCH", path, patch, "application/merge-patch+json")
 
     def delete(self, resource: str, name: str, uid: str = "") -> None:
-        """Delete an object; what it owns goes in the background.
+        """Delete an object, with background propagation.
 
-        With a ``uid`` only that one: where the name is nobody's or another's, it is gone already.
+        With a ``uid`` only the object of that uid; it may be gone already.
         """
         options = {"preconditions": {"uid": uid}} if uid else None
         try:
@@ -124,11 +124,11 @@ class Objects:
                 raise
 
     def kubectl(self, *arguments: str) -> str:
-        """What kubectl prints in this namespace."""
+        """Run kubectl in this namespace; what it prints."""
         return self.cluster.kubectl("-n", self.namespace, *arguments)
 
     def handler(self, name: str, **spec: Any) -> Object:
-        """Apply a GatiHandler; path, image and version are given where a test does not care."""
+        """Apply a GatiHandler; path, image and version have defaults, None leaves a field out."""
         wanted = {"path": f"/{name}", "image": "web:v1.0.0", "version": "v1.0.0"} | spec
         return self.apply(
             "gatihandlers",
@@ -141,43 +141,48 @@ class Objects:
         )
 
     def ready(self, name: str, seconds: float = 60.0) -> Object:
-        """The handler, once it is Ready in its present generation."""
+        """Wait until the handler is Ready in its present generation; the handler."""
 
-        def look() -> Object | None:
-            found.append(self.there("gatihandlers", name))
+        def read() -> Object | None:
+            found.append(self.existing("gatihandlers", name))
             return found[-1] if is_ready(found[-1]) else None
 
         found: list[Object] = []
         try:
-            return eventually(look, seconds)
+            return eventually(read, seconds)
         except AssertionError:
             raise AssertionError(f"{name} is not ready: {found[-1].get('status')}") from None
 
-    def told(self, name: str, reason: str, kind: str = "Ready", seconds: float = 60.0) -> Object:
-        """The handler's condition, once it has that reason for the present generation."""
+    def wait_for_reason(
+        self, name: str, reason: str, kind: str = "Ready", seconds: float = 60.0
+    ) -> Object:
+        """Wait until a condition of the handler has a reason, for the present generation.
 
-        def look() -> Object | None:
-            found = self.there("gatihandlers", name)
+        Returns the condition.
+        """
+
+        def read() -> Object | None:
+            found = self.existing("gatihandlers", name)
             seen.append(condition(found, kind))
             current = seen[-1].get("observedGeneration") == found["metadata"]["generation"]
             return seen[-1] if current and seen[-1].get("reason") == reason else None
 
         seen: list[Object] = []
         try:
-            return eventually(look, seconds)
+            return eventually(read, seconds)
         except AssertionError:
-            raise AssertionError(f"{name} never told {kind}/{reason} but {seen[-1]}") from None
+            raise AssertionError(f"{name}: {kind} is not {reason} but {seen[-1]}") from None
 
     def children(self, handler: str) -> dict[tuple[str, str], Object]:
-        """What exists for a handler now, by (resource, name)."""
+        """The children of a handler, by (resource, name)."""
         return {
             (resource, each["metadata"]["name"]): each
             for resource in CHILDREN
             for each in self.list(resource, f"gati.dev/handler={handler}")
         }
 
-    def history(self, resource: str, name: str, version: str) -> Listed:
-        """Every state of an object that was stored since a resource version, the first included."""
+    def history(self, resource: str, name: str, version: str) -> ObjectList:
+        """Every state of an object that was stored after a resource version."""
         query = f"?watch=1&resourceVersion={version}&timeoutSeconds=1"
         lines = self.cluster.api.raw("GET", self.path(resource) + query).splitlines()
         frames = [json.loads(line) for line in lines]

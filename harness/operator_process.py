@@ -1,8 +1,8 @@
 """The operator as its users run it.
 
 The rule kept here: nothing is faked. The installed command runs as a process of its own, as the
-ServiceAccount that it is shipped with, in one namespace; what it wrote is read from the API
-server's audit log and never from the operator itself.
+shipped ServiceAccount. The operator's writes are read from the API server's audit log and never
+from the operator itself.
 """
 
 from __future__ import annotations
@@ -33,13 +33,13 @@ DEPLOY = Path(__file__).parents[1] / "deploy" / "gati"
 PROGRAM = Path(sys.executable).parent / "gati-operator"
 
 QUICK = ("--no-leader-elect", "--resync=0", "--backoff=0.2", "--backoff-limit=5")
-"""No election, no help from a resync, and short waits after failures."""
+"""No leader election, no resync, and a short backoff."""
 
 MUTATING = frozenset({"create", "update", "patch", "delete", "deletecollection"})
 
 
 def install(cluster: Cluster) -> None:
-    """The CRDs and the rights that the repository ships."""
+    """Install the CRDs and the RBAC rules that the repository ships."""
     definitions = []
     for file in sorted((DEPLOY / "crds").glob("*.yaml")):
         for document in yaml.safe_load_all(file.read_text("utf-8")):
@@ -65,12 +65,12 @@ class Write(NamedTuple):
 
 
 class OperatorProcess:
-    """One operator, at most one process at a time. It dies with the test run.
+    """One operator, at most one process at a time. The process ends with the test run.
 
-    ``namespace`` is the one it looks at; empty: all. ``server`` is the API server's address,
-    should it be reached by another way than the direct one, and ``authority`` the certificate to
-    check it against there. ``program`` is the operator's argv without its arguments;
-    ``environment`` is added to the process's own. The log holds the lines of every start.
+    ``namespace`` is the namespace that the operator watches; empty: all. ``server`` replaces the
+    API server's address, for a proxy in between, and ``authority`` is the proxy's CA certificate.
+    ``program`` is the operator's command without arguments; ``environment`` is added to the
+    inherited environment. The log holds the lines of every start.
     """
 
     def __init__(
@@ -106,17 +106,17 @@ class OperatorProcess:
 
     @property
     def process(self) -> subprocess.Popen[bytes]:
-        """The process; there must be one."""
-        assert self._process is not None, "the operator does not run"
+        """The process, which must have been started."""
+        assert self._process is not None, "the operator was not started"
         return self._process
 
     @property
     def running(self) -> bool:
-        """Was it started, and has it not ended?"""
+        """Does the process run?"""
         return self._process is not None and self._process.poll() is None
 
     def start(self, *flags: str) -> None:
-        """Start the process, with further flags. Does not wait until it is ready."""
+        """Start the process, with further flags. Does not wait until the operator is ready."""
         assert not self.running, "the operator runs already"
         self._started_at = self.log.stat().st_size if self.log.exists() else 0
         kept = {name: value for name, value in os.environ.items() if not name.startswith("GATI_")}
@@ -141,16 +141,16 @@ class OperatorProcess:
             )
 
     def wait_ready(self) -> None:
-        """Until /readyz says that every cache is filled."""
+        """Wait until /readyz reports that every cache has synced."""
         eventually(lambda: self.answer("/readyz") == (200, "ok\n") or self._check_running())
 
     def run(self, *flags: str) -> None:
-        """Start the process and wait until it is ready."""
+        """Start the process and wait until the operator is ready."""
         self.start(*flags)
         self.wait_ready()
 
     def terminate(self, seconds: float = 30.0) -> int:
-        """Tell it to stop; its exit code, or -1 where it does not stop in time."""
+        """Send SIGTERM; the exit code, or -1 where the process is killed after ``seconds``."""
         self.process.terminate()
         try:
             return self.process.wait(seconds)
@@ -159,21 +159,21 @@ class OperatorProcess:
             return -1
 
     def kill(self) -> None:
-        """End it at once, so that it can do nothing more."""
+        """Send SIGKILL and wait for the end of the process."""
         if self._process is not None:
             self._process.kill()
             self._process.wait()
 
     def freeze(self) -> None:
-        """Stop it as a machine that hangs would, connections and all."""
+        """Send SIGSTOP: the process hangs, with its connections open."""
         self.process.send_signal(signal.SIGSTOP)
 
     def thaw(self) -> None:
-        """Let it go on after ``freeze``."""
+        """Send SIGCONT: the process continues after ``freeze``."""
         self.process.send_signal(signal.SIGCONT)
 
     def lines(self) -> list[Object]:
-        """What the present process logged."""
+        """The log lines of the present process."""
         with self.log.open("rb") as log:
             log.seek(self._started_at)
             return [json.loads(line) for line in log.read().splitlines() if line.startswith(b"{")]
@@ -183,7 +183,7 @@ class OperatorProcess:
         return any(text in json.dumps(line, ensure_ascii=False) for line in self.lines())
 
     def answer(self, path: str) -> tuple[int, str]:
-        """Status and text of /healthz, /readyz or /metrics; (0, "") where nobody answers."""
+        """Status and text of /healthz, /readyz or /metrics; (0, "") without an answer."""
         ports = [line["health_port"] for line in self.lines() if line["event"] == "started"]
         if not ports:
             return 0, ""
@@ -200,7 +200,7 @@ class OperatorProcess:
             return 0, ""
 
     def metrics(self) -> dict[str, float]:
-        """The metrics, each series as Prometheus writes it."""
+        """The values of /metrics by series, each in Prometheus text format."""
         text = self.answer("/metrics")[1]
         return {
             name: float(value)
@@ -217,27 +217,27 @@ class OperatorProcess:
         )
 
     def reconciles(self) -> float:
-        """How many passes over GatiHandlers have ended."""
+        """The number of finished reconciles of GatiHandlers."""
         return self.total("reconciler_reconcile_total", 'controller="GatiHandler"')
 
     def audit_mark(self) -> int:
-        """The present end of the audit log, for ``writes``."""
+        """The present size of the audit log in bytes, for ``writes(since=...)``."""
         return self.cluster.audit_log.stat().st_size
 
     def writes(self, since: int = 0) -> list[Write]:
-        """The mutating requests of the operator since a mark, failed ones too; not its Lease's."""
+        """The operator's mutating requests since a mark, failed ones too; none for its Lease."""
         return [_write(event) for event in self._audited(since) if event["verb"] in MUTATING]
 
     def settle(self, seconds: float = 1.0) -> None:
-        """Until no pass and no Event has ended for some time; fails when it never rests.
+        """Wait until no reconcile and no Event write has ended for ``seconds``; fails after 60 s.
 
-        Events are written when there is nothing better to do: after a thousand creates they go on
-        for a while.
+        Events are written at low priority: after a thousand creates they are still written for a
+        while.
         """
         last, since = self._done(), time.monotonic()
         deadline = time.monotonic() + 60
         while time.monotonic() - since < seconds:
-            assert time.monotonic() < deadline, "the operator never rests"
+            assert time.monotonic() < deadline, "the operator does not become idle"
             time.sleep(0.1)
             now = self._done()
             if now != last:
@@ -270,8 +270,8 @@ class OperatorProcess:
 
 
 def _write(event: Object) -> Write:
-    """A request of the audit log; it names no object for a path that is none's, and has no code
-    where the server could not answer.
+    """A request of the audit log. A path without an object, as /metrics, has no ``objectRef``; a
+    request that the server did not answer has no ``responseStatus``.
     """
     reference = event.get("objectRef") or {}
     return Write(

@@ -61,7 +61,7 @@ def mutations() -> Iterator[Row]:
     """The bugs that the fault rig puts into the operator."""
     yield "mutation", "the bug", "caught by"
     for each in MUTATIONS:
-        yield f"`{each.name}`", each.what, ", ".join(f"`{name}`" for name in each.oracles)
+        yield f"`{each.name}`", each.bug, ", ".join(f"`{name}`" for name in each.oracles)
 
 
 TABLES: Mapping[str, Mapping[str, Table]] = {

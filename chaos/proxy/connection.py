@@ -1,8 +1,8 @@
-"""One connection of the client: its requests, one after another, and what rules make of them.
+"""One connection of the client: serves its requests one after another, with the faults of rules.
 
-The rule kept here: a client's connection has at most one connection to an API server, which is
-opened by the first request that is forwarded there and never outlives it; the loss of one ends the
-other. A request that goes to another server than the last one leaves that one's connection.
+The rule kept here: a client connection has at most one server connection. The first forwarded
+request opens it, and the loss of one connection ends the other. A request to another API server
+than the last one closes the old server connection.
 """
 
 from __future__ import annotations
@@ -22,11 +22,11 @@ from chaos.proxy.requests import Request, holder_of, named, request_of
 from chaos.proxy.rules import Rule
 from chaos.proxy.trace import Entry
 
-_QUEUED = 1000  # frames of a watch that are read before the client takes them
+_QUEUED = 1000  # frames of a watch that are read ahead of the client
 
 
 class _Exchange(NamedTuple):
-    """A request that is being served."""
+    """A request in progress."""
 
     call: wire.Call
     request: Request
@@ -34,7 +34,7 @@ class _Exchange(NamedTuple):
 
 
 class _Item(NamedTuple):
-    """A line of a watch and when it came; or what follows the last one, and how it ends."""
+    """A line of a watch and its time of arrival; or the rest after the last line, and the end."""
 
     at: float
     line: bytes
@@ -42,7 +42,7 @@ class _Item(NamedTuple):
 
 
 class ClientConnection:
-    """Serves one accepted connection from its handshake to its end."""
+    """Serves one accepted connection from the handshake to the end."""
 
     def __init__(self, core: Core, accepted: socket.socket) -> None:
         self.hanging: int | None = None
@@ -50,14 +50,14 @@ class ClientConnection:
         self._accepted: socket.socket | None = accepted  # until the handshake
         self._client: wire.Peer | None = None
         self._server: wire.Peer | None = None
-        self._target: wire.Target | None = None  # where _server is
+        self._target: wire.Target | None = None  # the target of _server
         self._busy = False
         core.connections.add(self)
         self._task = core.spawn(self._run())
-        self._task.add_done_callback(self._ended)  # a finally is not run before a first step
+        self._task.add_done_callback(self._ended)  # also where cancelled before its start
 
     def reset(self) -> None:
-        """End it at once, with a TCP reset."""
+        """End the connection at once, with a TCP reset."""
         if self._client:
             self._client.reset()
         if self._task is not asyncio.current_task():
@@ -96,8 +96,8 @@ class ClientConnection:
     # The API server's side
 
     def _server_lost(self) -> None:
-        ours, self._server = self._server, None
-        if ours and not self._busy:
+        server, self._server = self._server, None
+        if server and not self._busy:
             self._task.cancel()
 
     def _leave_server(self) -> None:
@@ -130,7 +130,7 @@ class ClientConnection:
     # Requests
 
     async def _serve(self, client: wire.Peer) -> bool:
-        """Serve one request; False where the connection is to be closed."""
+        """Serve one request; False where the connection must be closed."""
         call = await client.call()
         if call is None:
             return False
@@ -151,7 +151,7 @@ class ClientConnection:
         await self._core.passing.wait()
         if call.header(b"authorization").removeprefix("Bearer ") in self._core.rejected:
             entry.fault = "before/respond"
-            return await self._answer(client, wire.made_up(401, request.verb), entry)
+            return await self._answer(client, wire.fake_answer(401, request.verb), entry)
         await self._hold(client, exchange)
         index = self._core.rules.due("before", request)
         if index is not None:
@@ -167,7 +167,7 @@ class ClientConnection:
         return await self._after(client, exchange, answer)
 
     async def _hold(self, client: wire.Peer, exchange: _Exchange) -> None:
-        """A write waits for ever while the client is about to be killed."""
+        """Let a write hang while the client is about to be killed."""
         index = self._core.held_by
         if index is None or not exchange.request.is_write:
             return
@@ -194,14 +194,14 @@ class ClientConnection:
     # Faults
 
     def _act(self, entry: Entry, index: int) -> Rule:
-        """The rule that acts now."""
+        """Count and record that a rule acts; the rule."""
         rule = self._core.rules[index]
         self._core.rules.hit(index)
         entry.fault, entry.rule = f"{rule.phase}/{rule.fault}", index
         return rule
 
     async def _hang(self, client: wire.Peer, index: int, seconds: float) -> bool:
-        """Leave the connection open and silent, for ``seconds`` or (0) until it is reset."""
+        """Keep the connection open without traffic, for ``seconds`` or (0) until a reset."""
         self.hanging = index
         if seconds:
             await asyncio.sleep(seconds)
@@ -213,7 +213,7 @@ class ClientConnection:
     async def _common(
         self, client: wire.Peer, exchange: _Exchange, index: int, rule: Rule
     ) -> bool | None:
-        """The faults of more than one phase; None: the request goes on."""
+        """Inject a fault that several phases have; None: the request continues."""
         match rule.fault:
             case "kill":
                 self._core.kill()
@@ -227,12 +227,12 @@ class ClientConnection:
                 return await self._hang(client, index, rule.seconds)
             case "respond":
                 verb = exchange.request.verb
-                answer = wire.made_up(rule.code, verb, rule.text, rule.retry_after)
+                answer = wire.fake_answer(rule.code, verb, rule.text, rule.retry_after)
                 return await self._answer(client, answer, exchange.entry)
         return None
 
     async def _before(self, client: wire.Peer, exchange: _Exchange, index: int) -> bool | None:
-        """What a rule makes of a request that was not forwarded; None: it is to be forwarded."""
+        """Inject the fault of a rule before forwarding; None: the request must be forwarded."""
         fault = self._core.rules[index].fault
         stale = self._core.recorded(exchange.call) if fault == "stale" else None
         if fault == "stale" and stale is None:
@@ -242,7 +242,7 @@ class ClientConnection:
             return await self._answer(client, stale, exchange.entry)
         if fault == "late":
             self._core.spawn(self._commit_late(exchange, rule.seconds))
-            answer = wire.made_up(504, exchange.request.verb)
+            answer = wire.fake_answer(504, exchange.request.verb)
             return await self._answer(client, answer, exchange.entry)
         return await self._common(client, exchange, index, rule)
 
@@ -255,7 +255,7 @@ class ClientConnection:
         await self._core.forward_later(exchange.call, exchange.request, seconds)
 
     async def _after(self, client: wire.Peer, exchange: _Exchange, answer: wire.Answer) -> bool:
-        """What rules make of the server's answer."""
+        """Inject the faults of rules between the server's answer and the client."""
         index = self._core.rules.due("committed", exchange.request)
         if index is not None:
             rule = self._act(exchange.entry, index)
@@ -277,7 +277,7 @@ class ClientConnection:
         if index is None:
             return await self._answer(client, answer, exchange.entry)
         self._act(exchange.entry, index)
-        self._core.held_by = index  # before the client can act on its answer
+        self._core.held_by = index  # before the client can react to the answer
         try:
             return await self._answer(client, answer, exchange.entry)
         finally:
@@ -308,7 +308,7 @@ class ClientConnection:
     async def _pass_on(
         self, client: wire.Peer, exchange: _Exchange, queue: asyncio.Queue[_Item]
     ) -> bool:
-        """Frames from the queue to the client, until one of the three ends."""
+        """Send frames from the queue to the client, until client, server or a fault ends it."""
         entry = exchange.entry
         earlier: deque[bytes] = deque(maxlen=frames.KEPT)
         delay = 0.0
@@ -342,7 +342,7 @@ class ClientConnection:
     def _step(
         self, exchange: _Exchange, item: _Item, earlier: deque[bytes]
     ) -> tuple[Step, int | None]:
-        """What becomes of an item, and the rule by which it does."""
+        """The step of an item, and the index of the rule that acts on it."""
         if item.then != "go on":
             return Step([item.line] if item.line else [], item.then), None
         rules = self._core.rules
@@ -356,7 +356,7 @@ class ClientConnection:
 
 
 async def _pump(server: wire.Peer, queue: asyncio.Queue[_Item]) -> None:
-    """Read a watch into ``queue``, so that a delay of its frames does not add up."""
+    """Read a watch into ``queue``, so that delays of its frames do not add up."""
     splitter = frames.Splitter()
     then: Then = "end"
     try:

@@ -1,7 +1,7 @@
-"""What the connections of one proxy share.
+"""The shared state of the connections of one proxy.
 
-The rule kept here: everything is touched in the proxy's loop only, and between two awaits, so
-that a kill or a cut finds no connection half way.
+The rule kept here: the state is used in the proxy's loop only, and changed without an await, so
+that a kill or a cut never finds an inconsistent connection.
 """
 
 from __future__ import annotations
@@ -17,33 +17,33 @@ from chaos.proxy.rules import Rules
 from chaos.proxy.trace import Trace
 
 RECORD_LIMIT = 64 * 1024 * 1024
-"""Bytes of answers that are kept to be given again, in all."""
+"""Total bytes of answers that are recorded for the fault ``stale``."""
 
 READ_SECONDS = 0.05
-"""What a client is given to read the answer after which it is killed."""
+"""How long a client may read an answer before it is killed."""
 
 _READS = frozenset({"get", "list", "watch"})
 
 
 class Connection(Protocol):
-    """A client's connection, as a kill and a cut see it."""
+    """A client's connection, as a kill and a cut use it."""
 
     hanging: int | None
-    """The rule because of which it never answers."""
+    """The index of the rule that lets the connection hang."""
 
     def reset(self) -> None:
-        """End it at once."""
+        """End the connection at once, with a TCP reset."""
 
 
 class Core:
-    """The state of a proxy: rules, switches, and whom it serves."""
+    """The state of a proxy: rules, switches and connections."""
 
     def __init__(self, rules: Rules, trace: Trace, on_kill: Callable[[], None]) -> None:
         self.rules = rules
         self.trace = trace
         self.on_kill = on_kill
         self.target: wire.Target
-        self.reads_target: wire.Target | None = None  # where reads go, if not to ``target``
+        self.reads_target: wire.Target | None = None  # the target of reads, if not ``target``
         self.context: ssl.SSLContext
         self.connections: set[Connection] = set()
         self.errors: list[BaseException] = []
@@ -58,19 +58,19 @@ class Core:
         self._tasks: set[asyncio.Task[None]] = set()
 
     def spawn(self, work: Coroutine[None, None, None]) -> asyncio.Task[None]:
-        """Run ``work`` until it or the proxy ends; what it raises is kept in ``errors``."""
+        """Run ``work`` until it or the proxy ends; exceptions go to ``errors``."""
         task = asyncio.get_running_loop().create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._done)
         return task
 
     async def end(self) -> None:
-        """Cancel whatever runs, and wait for it."""
+        """Cancel all tasks, and wait for them."""
         while others := self._tasks - {asyncio.current_task()}:
             for task in others:
                 task.cancel()
             await asyncio.wait(others)
-        for _ in range(3):  # transports close their sockets one turn of the loop after abort()
+        for _ in range(3):  # transports close their sockets one loop iteration after abort()
             await asyncio.sleep(0)
 
     def cut(self) -> None:
@@ -79,7 +79,7 @@ class Core:
             connection.reset()
 
     def kill(self) -> None:
-        """Kill the client; nothing that the dead one sent is forwarded any more."""
+        """Kill the client; its requests are not forwarded any more."""
         try:
             self.on_kill()
         finally:
@@ -87,7 +87,7 @@ class Core:
             self.cut()
 
     async def kill_after_reading(self) -> None:
-        """Kill the client when it has read what it was just sent."""
+        """Kill the client after it has read the last answer."""
         await asyncio.sleep(READ_SECONDS)
         self.kill()
 
@@ -98,7 +98,7 @@ class Core:
         return self.target
 
     def count(self, request: Request) -> None:
-        """``request`` is about to be forwarded."""
+        """Count a request that is about to be forwarded."""
         self.writes += request.is_write
 
     async def forward_later(
@@ -120,7 +120,7 @@ class Core:
             server.abort()
 
     def record(self, call: wire.Call, request: Request, answer: wire.Answer) -> None:
-        """Keep the first good answer of each path and query."""
+        """Record the first successful answer of each path and query."""
         if request.verb not in {"get", "list"} or answer.code != 200:
             return
         if call.target in self._recorded or self._recorded_size + len(answer.body) > RECORD_LIMIT:
@@ -129,7 +129,7 @@ class Core:
         self._recorded_size += len(answer.body)
 
     def recorded(self, call: wire.Call) -> wire.Answer | None:
-        """The oldest answer to this path and query."""
+        """The first answer to this path and query, or None."""
         return self._recorded.get(call.target)
 
     def _done(self, task: asyncio.Task[None]) -> None:

@@ -1,6 +1,6 @@
-"""Watch streams as lines of JSON, and what each fault makes of one line. Pure.
+"""Watch streams as lines of JSON, and the effect of each fault on one line. Pure.
 
-The rule kept here: a line is bytes, passed on as they came; it is only looked at to match rules.
+The rule kept here: a line is passed on byte for byte; it is parsed only to match rules.
 """
 
 from __future__ import annotations
@@ -14,13 +14,13 @@ from chaos.proxy.statuses import status
 
 INITIAL_EVENTS_END = "k8s.io/initial-events-end"
 KEPT = 50
-"""Frames of a stream that are kept to be replayed."""
+"""The number of last frames of a stream that the fault ``replay`` sends again."""
 
 Then = Literal["go on", "end", "close", "reset", "silence", "kill"]
 
 
 class Frame(NamedTuple):
-    """What rules see of a frame; "" where it says nothing."""
+    """The fields of a frame that rules match; "" where one is missing."""
 
     type: str = ""
     name: str = ""
@@ -29,7 +29,7 @@ class Frame(NamedTuple):
 
 
 class Step(NamedTuple):
-    """What becomes of a frame: what is written, what follows, and what later frames wait for."""
+    """The handling of a frame: bytes to write, what follows, and the delay of later frames."""
 
     written: Sequence[bytes]
     then: Then = "go on"
@@ -52,14 +52,14 @@ class _Event(msgspec.Struct):
 
 
 class Splitter:
-    """Chunks of bytes in, whole lines out, whatever the chunks' borders are."""
+    """Joins chunks of bytes to whole lines, independent of the borders of the chunks."""
 
     def __init__(self) -> None:
         self._parts: list[bytes] = []
         self.size = 0
 
     def feed(self, chunk: bytes) -> list[bytes]:
-        """The lines that ``chunk`` completes, each with its end."""
+        """The lines that ``chunk`` completes, each with its line break."""
         *complete, rest = chunk.split(b"\n")
         lines = []
         for line in complete:
@@ -71,12 +71,12 @@ class Splitter:
         return lines
 
     def rest(self) -> bytes:
-        """What came after the last whole line."""
+        """The bytes after the last whole line."""
         return b"".join(self._parts)
 
 
 def frame_of(line: bytes) -> Frame:
-    """What a line says; an empty Frame for what is no watch event."""
+    """The frame of a line; an empty Frame where the line is not a watch event."""
     try:
         event = msgspec.json.decode(line, type=_Event)
     except (msgspec.DecodeError, UnicodeDecodeError):
@@ -87,12 +87,12 @@ def frame_of(line: bytes) -> Frame:
 
 
 def error_frame(code: int) -> bytes:
-    """An ERROR event with a Status of this code, as a line."""
+    """A line with an ERROR event that holds a Status of this code."""
     return msgspec.json.encode({"type": "ERROR", "object": status(code)}) + b"\n"
 
 
 def step(fault: str, line: bytes, earlier: Sequence[bytes], seconds: float, code: int) -> Step:
-    """What ``fault`` ("" for none) makes of ``line``, which came after ``earlier``."""
+    """The step of ``line`` under ``fault`` ("" for none); ``earlier`` are the lines before it."""
     match fault:
         case "cut":
             return Step([line], "end")

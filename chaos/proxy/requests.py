@@ -1,7 +1,7 @@
-"""What a request means to an API server: its verb and its object. Pure.
+"""The verb and the object of a request, as the API server's request info has them. Pure.
 
-The rule kept here: a request is read as the API server's own request-info reads it, and never
-fails to be read: what is no request for a resource has the verb ``other``.
+The rule kept here: parsing never fails: a request that is not for a resource has the verb
+``other``.
 """
 
 from __future__ import annotations
@@ -21,10 +21,10 @@ _Body = TypeVar("_Body")
 
 
 class Request(NamedTuple):
-    """A request as rules see it. What it does not have is "".
+    """A request as rules match it. A missing field is "".
 
-    A Namespace has a name and no namespace. A list or watch of one object has its name.
-    ``initial``: a watch that asks for the initial events.
+    A Namespace has a name but not a namespace. A list or watch of one object has the object's
+    name. ``initial``: a watch with ``sendInitialEvents``.
     """
 
     verb: str
@@ -38,7 +38,7 @@ class Request(NamedTuple):
 
     @property
     def is_write(self) -> bool:
-        """Whether it changes something on the server."""
+        """Whether the request changes an object; false for a dry run."""
         return self.verb in WRITES and not self.dry_run
 
 
@@ -52,7 +52,7 @@ class _Spec(msgspec.Struct):
 
 
 class Named(msgspec.Struct):
-    """The metadata of a body or an answer, "" where there is none."""
+    """The metadata of a body or an answer; "" where a field is missing."""
 
     name: str = ""
     resource_version: str = ""
@@ -71,7 +71,7 @@ class _DeleteOptions(msgspec.Struct):
 
 
 def named(body: bytes) -> Named:
-    """The metadata of a JSON body; that of no body, of a JSON patch or of YAML is empty."""
+    """The metadata of a JSON body; empty for an empty body, a JSON patch or YAML."""
     found = _decoded(body, _Object)
     metadata = found.metadata if found else None
     if metadata is None:
@@ -80,13 +80,13 @@ def named(body: bytes) -> Named:
 
 
 def holder_of(body: bytes) -> str:
-    """Whom the body of a Lease's write names as its holder, else ""."""
+    """The holder in the body of a Lease's write, else ""."""
     found = _decoded(body, _Lease)
     return (found.spec.holder if found and found.spec else None) or ""
 
 
 def request_of(method: str, target: str, content_type: str = "", body: bytes = b"") -> Request:
-    """The meaning of ``method`` on ``target`` (path and query, quoted as it came)."""
+    """The request of ``method`` on ``target`` (path and query, still quoted)."""
     url = urlsplit(target)
     query = parse_qs(url.query, keep_blank_values=True)
     group, parts = _resource_path([unquote(part) for part in url.path.split("/") if part])
@@ -112,7 +112,7 @@ def request_of(method: str, target: str, content_type: str = "", body: bytes = b
 
 
 def _resource_path(parts: list[str]) -> tuple[str, list[str]]:
-    """The group, and what follows the version; nothing for all that is not a resource."""
+    """The group, and the parts after the version; no parts where the path has no resource."""
     if parts[:1] == ["api"]:
         return "", parts[2:]
     if parts[:1] == ["apis"] and len(parts) > 1:
@@ -133,7 +133,7 @@ def _verb(method: str, name: str, query: dict[str, list[str]], content_type: str
 
 
 def _true(query: dict[str, list[str]], name: str) -> bool:
-    """A boolean of a query as the API server reads it: all but "0" and "false" is true."""
+    """A boolean of a query as the API server reads it: all but "0" and "false" are true."""
     return name in query and query[name][0].lower() not in {"0", "false"}
 
 

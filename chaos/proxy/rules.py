@@ -1,7 +1,7 @@
-"""Which request or frame fails, when, and how: data that stands in plan files, and its counting.
+"""Rules: which request or frame fails, when and how, as data of plan files; and their counting.
 
-The rule kept here: a rule counts each occurrence that it matches, whether or not it acts on it and
-whatever other rules do; of those that are due at once, the one that was added first acts.
+The rule kept here: a rule counts each occurrence that it matches, also where it does not act or
+another rule acts. Of several rules that are due, the first added one acts.
 """
 
 from __future__ import annotations
@@ -37,10 +37,10 @@ FAULTS: dict[Phase, frozenset[str]] = {
 }
 """The faults of each phase.
 
-before: the request is here and not yet forwarded.
-committed: the server's whole answer is here and the client has none of it; never of a watch.
-answered: the client was given its answer; nothing that it writes after that is forwarded.
-stream: a frame of a watch is here and not yet passed on.
+before: the request has arrived and is not yet forwarded.
+committed: the whole answer of the server has arrived, the client has none of it; not for a watch.
+answered: the client has its answer; later writes of the client are not forwarded.
+stream: a frame of a watch has arrived and is not yet passed on.
 """
 
 _TIMED = {
@@ -54,16 +54,16 @@ _TIMED = {
 class Rule(
     msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True
 ):
-    """One fault and what it befalls; raises ValueError where the two do not go together.
+    """One fault, and the requests or frames that get it. Raises ValueError for invalid fields.
 
-    ``verb``: "*" any, "write" whatever changes something, "read" get and list, else one verb.
-    ``subresource`` "": the object itself. ``dry_run`` None: dry runs and others.
-    It acts from the ``first`` match on, for ``count`` matches; 0 is for ever.
-    ``seconds``: how long a delay is, how much later a late or replayed request is forwarded, and
-    after what time a hanging or silent connection is reset (0: never).
-    ``text`` is a body in place of a Status. In the phase stream, the request that opened the
-    watch is matched, ``frame`` and ``name`` select its frames, and ``first`` and ``count`` are
-    of those; ``namespace`` is also an object's in a watch of all namespaces.
+    ``verb``: "*" any, "write" every write, "read" get and list, else one verb. ``subresource``
+    "": the object itself. ``dry_run`` None: dry runs and others. The rule acts from the match
+    number ``first`` on, for ``count`` matches; 0: for all further ones. ``seconds``: the length of
+    a delay, how much later a late or replayed request is forwarded, and the time after which a
+    hanging or silent connection is reset (0: never). ``text`` is a body in place of a Status. In
+    the phase stream a rule matches the request that opened the watch; ``frame`` and ``name``
+    select frames, and ``first`` and ``count`` count frames; in a watch of all namespaces
+    ``namespace`` selects frames, too.
     """
 
     phase: Phase
@@ -85,10 +85,13 @@ class Rule(
 
     def __post_init__(self) -> None:
         for problem, found in (
-            (f"{self.fault} is no fault of {self.phase}", self.fault not in FAULTS[self.phase]),
-            (f"no verb: {self.verb}", self.verb not in VERBS | {"*", "write", "read"}),
-            ("first is 1 or more", self.first < 1),
-            ("count is 0 or more", self.count < 0),
+            (
+                f"{self.fault} is not a fault of {self.phase}",
+                self.fault not in FAULTS[self.phase],
+            ),
+            (f"not a verb: {self.verb}", self.verb not in VERBS | {"*", "write", "read"}),
+            ("first must be 1 or more", self.first < 1),
+            ("count must be 0 or more", self.count < 0),
             *self._problems_of_amounts(),
             *self._problems_of_matching(),
         ):
@@ -100,7 +103,7 @@ class Rule(
         respond = self.fault == "respond"
         wait = self.retry_after
         return (
-            ("seconds are finite and not negative", not 0 <= self.seconds < math.inf),
+            ("seconds must be finite and not negative", not 0 <= self.seconds < math.inf),
             (f"{self.fault} takes no seconds", self.seconds > 0 and not timed),
             ("a delay needs seconds", self.fault == "delay" and self.seconds == 0),
             ("respond needs a code from 200 to 599", respond and not 200 <= self.code <= 599),
@@ -112,7 +115,7 @@ class Rule(
             (f"{self.fault} takes no text", bool(self.text) and not respond),
             (f"{self.fault} takes no retry_after", wait is not None and not respond),
             (
-                "retry_after is finite and not negative",
+                "retry_after must be finite and not negative",
                 wait is not None and not 0 <= wait < math.inf,
             ),
         )
@@ -120,10 +123,10 @@ class Rule(
     def _problems_of_matching(self) -> Sequence[tuple[str, bool]]:
         stream = self.phase == "stream"
         return (
-            ("only a phase stream has frames", self.frame != "*" and not stream),
-            ("only a watch has a phase stream", stream and self.verb not in {"*", "watch"}),
+            ("only the phase stream has frames", self.frame != "*" and not stream),
+            ("only a watch has the phase stream", stream and self.verb not in {"*", "watch"}),
             (
-                f"a watch has no phase {self.phase}",
+                f"a watch does not have the phase {self.phase}",
                 self.verb == "watch" and self.phase in {"committed", "answered"},
             ),
             (
@@ -133,7 +136,7 @@ class Rule(
         )
 
     def matches(self, request: Request) -> bool:
-        """Whether ``request`` is an occurrence; for the phase stream, whether it may have some."""
+        """Whether ``request`` matches; in the phase stream, whether its frames may match."""
         return (
             _matches_verb(self.verb, request)
             and self.resource in {"*", request.resource}
@@ -143,7 +146,7 @@ class Rule(
         )
 
     def matches_frame(self, request: Request, frame: Frame) -> bool:
-        """Whether ``frame`` of the watch that ``request`` opened is an occurrence."""
+        """Whether ``frame`` of the watch that ``request`` opened matches."""
         if not self.matches(request):
             return False
         if not request.namespace and self.namespace not in {"*", "", frame.namespace}:
@@ -183,7 +186,7 @@ def _matches_verb(verb: str, request: Request) -> bool:
 
 
 class Rules:
-    """Rules by index, and how often each matched and acted. For one thread."""
+    """Rules by index, with the number of matches and hits of each. For one thread."""
 
     def __init__(self, rules: Sequence[Rule] = ()) -> None:
         self._rules: list[Rule] = []
@@ -197,7 +200,7 @@ class Rules:
         return self._rules[index]
 
     def add(self, rule: Rule) -> int:
-        """Its index, for good; it counts from now on."""
+        """Add a rule, which counts from now on; its permanent index."""
         self._rules.append(rule)
         self._matched.append(0)
         self._hits.append(0)
@@ -205,8 +208,8 @@ class Rules:
         return len(self._rules) - 1
 
     def remove(self, index: int) -> None:
-        """Disable a rule; its hits stay. Raises IndexError where there is none."""
-        self._rules[index]  # an unknown one is a mistake
+        """Disable a rule; its hits stay. Raises IndexError for an unknown index."""
+        self._rules[index]  # an IndexError for an unknown index
         self._enabled.discard(index)
 
     def hits(self, index: int) -> int:
@@ -214,11 +217,11 @@ class Rules:
         return self._hits[index]
 
     def hit(self, index: int) -> None:
-        """Count that the rule acts."""
+        """Count a hit of the rule."""
         self._hits[index] += 1
 
     def due(self, phase: Phase, request: Request) -> int | None:
-        """Count ``request`` in ``phase``; the index of the rule that is to act, if one is."""
+        """Count ``request`` in ``phase``; the index of the rule that must act, or None."""
         return self._due(
             index
             for index in sorted(self._enabled)
@@ -233,7 +236,7 @@ class Rules:
         )
 
     def due_frame(self, request: Request, frame: Frame) -> int | None:
-        """Count ``frame`` of a watch; the index of the rule that is to act, if one is."""
+        """Count ``frame`` of a watch; the index of the rule that must act, or None."""
         return self._due(
             index
             for index in sorted(self._enabled)

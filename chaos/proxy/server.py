@@ -1,7 +1,7 @@
-"""The proxy as the rig has it: a thread of its own behind calls that any thread may make.
+"""The proxy: it runs in a thread of its own, and any thread may call its methods.
 
-The rule kept here: one proxy stands before one operator process, and a call that changes what it
-does has changed it when it returns.
+The rule kept here: each operator process has its own proxy, and the effect of a call is complete
+when the call returns.
 """
 
 from __future__ import annotations
@@ -32,17 +32,17 @@ _Result = TypeVar("_Result")
 
 
 def _nothing() -> None:
-    """Whom nobody kills."""
+    """The ``on_kill`` of a proxy without rules that kill."""
 
 
 class FaultProxy:
-    """Serves ``url`` with certificates of ``authority`` and forwards to ``upstream``.
+    """Serves ``url`` with certificates of the CA ``authority`` and forwards to ``upstream``.
 
-    ``upstream`` is an https URL whose certificate the PEM file ``upstream_ca`` proves.
-    ``folder`` gets the authority's file. ``replica`` names the operator process in the trace.
-    ``on_kill`` ends that process; it is called in the proxy's thread, so nothing passes
-    meanwhile, and may call the methods here. Credentials pass in headers: a client certificate
-    cannot.
+    ``upstream`` is an https URL, and the PEM file ``upstream_ca`` its CA. ``folder`` gets the file
+    of ``authority``. ``replica`` names the operator process in the trace. ``on_kill`` kills the
+    operator process; the proxy calls it in its own thread, so that nothing passes meanwhile, and
+    it may call the methods of the proxy. Credentials must be headers; client certificates do not
+    pass.
     """
 
     def __init__(
@@ -66,7 +66,7 @@ class FaultProxy:
         self._url = ""
 
     def start(self) -> None:
-        """Listen, on a free port of 127.0.0.1."""
+        """Listen on a free port of 127.0.0.1."""
         if self._loop:
             raise RuntimeError("the proxy was started already")
         self._issue()
@@ -82,9 +82,9 @@ class FaultProxy:
         self._in_loop(lambda: loop.add_reader(listener, self._accept, listener))
 
     def close(self) -> None:
-        """Close every connection and end the thread; again is no error.
+        """Close every connection and end the thread; may be repeated.
 
-        Raises an ExceptionGroup of what went wrong inside the proxy and is no fault of a rule.
+        Raises an ExceptionGroup of the proxy's own errors.
         """
         if self._thread is None or self._loop is None or self._listener is None:
             return
@@ -116,17 +116,17 @@ class FaultProxy:
 
     @property
     def url(self) -> str:
-        """https://127.0.0.1:port; the same until the end. Raises RuntimeError before start()."""
+        """https://127.0.0.1:port. Raises RuntimeError before start()."""
         if not self._url:
             raise RuntimeError("the proxy was not started")
         return self._url
 
     def add(self, rule: Rule) -> int:
-        """The rule's index; it counts from now on."""
+        """Add a rule, which counts from now on; its index."""
         return self._in_loop(lambda: self._core.rules.add(rule))
 
     def remove(self, index: int) -> None:
-        """Disable a rule; the connections that it lets hang are reset."""
+        """Disable a rule; connections that hang because of the rule are reset."""
         self._in_loop(lambda: self._remove(index))
 
     def hits(self, index: int) -> int:
@@ -150,13 +150,13 @@ class FaultProxy:
         self._in_loop(self._core.passing.clear)
 
     def release(self) -> None:
-        """Pass on again, first what came meanwhile from clients that are still there."""
+        """Pass on again, beginning with the held requests of clients that are still connected."""
         self._in_loop(self._core.passing.set)
 
     def rotate_certificate(self, new_authority: bool = True) -> None:
-        """Serve another certificate, of another authority if asked; open connections are cut.
+        """Serve another certificate, by default of a new CA; open connections are cut.
 
-        The authority's file is replaced before anybody can see the new certificate.
+        The CA file is replaced before the new certificate is served.
         """
         self._in_loop(lambda: self._rotate(new_authority))
 
@@ -167,14 +167,14 @@ class FaultProxy:
     def redirect(self, upstream: str, upstream_ca: Path, *, reads_only: bool = False) -> None:
         """Forward to another API server; open connections are cut.
 
-        With ``reads_only`` only get, list and watch go there, and all else where it went; that
-        ends when everything is redirected.
+        With ``reads_only`` only get, list and watch are redirected, until the next call without
+        ``reads_only``.
         """
         target = _target(upstream, upstream_ca)
         self._in_loop(lambda: self._redirect(target, reads_only))
 
     def forwarded_writes(self) -> int:
-        """How many writes were forwarded, those that rules repeated among them, dry runs not."""
+        """The number of forwarded writes, with those that rules repeated, without dry runs."""
         return self._in_loop(lambda: self._core.writes)
 
     def _remove(self, index: int) -> None:
@@ -206,17 +206,17 @@ class FaultProxy:
         self._core.context = context
 
     def _accept(self, listener: socket.socket) -> None:
-        with contextlib.suppress(BlockingIOError, ConnectionAbortedError):  # it left again
+        with contextlib.suppress(BlockingIOError, ConnectionAbortedError):  # closed by the client
             accepted, _ = listener.accept()
             if self._core.refusing:
-                wire.linger_not(accepted)
+                wire.reset_on_close(accepted)
                 accepted.close()
             else:
                 accepted.setblocking(False)
                 ClientConnection(self._core, accepted)
 
     def _in_loop(self, function: Callable[[], _Result]) -> _Result:
-        """Call in the loop's thread, and give back or raise what comes of it."""
+        """Call ``function`` in the loop's thread; its result or exception."""
         thread, loop = self._thread, self._loop
         if thread is None or loop is None or threading.get_ident() == thread.ident:
             return function()
@@ -225,7 +225,7 @@ class FaultProxy:
         def call() -> None:
             try:
                 future.set_result(function())
-            except Exception as error:  # noqa: BLE001 - it is raised where it was asked for
+            except Exception as error:  # noqa: BLE001 - raised again in the caller's thread
                 future.set_exception(error)
 
         loop.call_soon_threadsafe(call)
@@ -233,9 +233,9 @@ class FaultProxy:
 
 
 def _target(upstream: str, upstream_ca: Path) -> wire.Target:
-    """Raises ValueError for what is no https URL, OSError or SSLError for the file."""
+    """Raises ValueError where the URL is not https, OSError or SSLError for the file."""
     url = urlsplit(upstream)
     if url.scheme != "https" or not url.hostname:
-        raise ValueError(f"no https URL: {upstream}")
+        raise ValueError(f"not an https URL: {upstream}")
     trust = ssl.create_default_context(cafile=str(upstream_ca))
     return wire.Target(url.hostname, url.port or 443, trust)

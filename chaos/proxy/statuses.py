@@ -1,4 +1,4 @@
-"""Statuses as an API server words them. Pure."""
+"""Status objects as an API server sends them. Pure."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _REASONS = {
 def status(code: int, verb: str = "", retry_after: float | None = None) -> dict[str, Any]:
     """A failed Status of this HTTP code; ``retry_after`` in seconds.
 
-    A 409 of a create says that the object exists; of all else, that it has changed.
+    The reason of a 409 is AlreadyExists for a create, Conflict for every other verb.
     """
     reason = _REASONS.get(code, "")
     if code == 409 and verb == "create":

@@ -1,6 +1,6 @@
-"""What passed through a proxy: the input of plans, and a witness of what an operator did.
+"""The trace of a proxy: every request of an operator, as evidence and for crash points.
 
-The rule kept here: neither a header nor a body is ever in a trace, for both may hold secrets.
+The rule kept here: a trace never contains a header or a body, as both may hold secrets.
 """
 
 from __future__ import annotations
@@ -16,15 +16,15 @@ from chaos.proxy.requests import Request
 
 
 class Entry(msgspec.Struct, kw_only=True, omit_defaults=True):
-    """One request of the client. Times are ``time.monotonic()``'s.
+    """One request of the client. Times are those of ``time.monotonic()``.
 
-    ``ended`` 0: it has not. ``forwarded``: when it was last sent on to the server, 0 for never; it
-    may be carried out though nobody waited for the answer. ``code`` is what the client got, 0 for
-    nothing; ``server_code`` what the server said, 0 where it was not asked or did not answer; both
-    may come after the end of a request that was answered early and forwarded late. ``fault`` is
-    "phase/fault" of the last that acted, and ``rule`` its index, -1 for none. ``frames``: those of
-    a watch that were written to the client. ``holder``: whom a write of a Lease names.
-    ``resource_version``: of the object that answers a write.
+    ``ended`` 0: still in progress. ``forwarded``: the last time of forwarding, 0 for never; the
+    server may execute a forwarded request also where the client does not wait for the answer.
+    ``code`` is the status that the client got, 0 for none; ``server_code`` the status of the
+    server, 0 without an answer. A late request sets ``server_code`` after ``ended``. ``fault`` is
+    "phase/fault" of the last rule that acted, ``rule`` the index of that rule, -1 for none.
+    ``frames``: the number of watch frames that the client got. ``holder``: the holder in a write
+    of a Lease. ``resource_version``: of the object in the answer to a write.
     """
 
     seq: int
@@ -51,7 +51,7 @@ class Entry(msgspec.Struct, kw_only=True, omit_defaults=True):
 
     @property
     def is_write(self) -> bool:
-        """Whether it was to change something on the server."""
+        """Whether the request changes an object; false for a dry run."""
         return Request(self.verb, dry_run=self.dry_run).is_write
 
 
@@ -64,7 +64,7 @@ class Trace:
         self._entries: list[Entry] = []
 
     def begin(self, request: Request, at: float, holder: str = "") -> Entry:
-        """Add a request that arrived at ``at``; whoever serves it completes the entry."""
+        """Add a request that arrived at ``at``; the connection completes the entry."""
         with self._lock:
             entry = Entry(
                 seq=len(self._entries),
@@ -77,14 +77,14 @@ class Trace:
         return entry
 
     def end(self, entry: Entry) -> None:
-        """The request of ``entry`` is over."""
+        """Record that the request of ``entry`` has ended."""
         entry.ended = time.monotonic()
 
     def entries(self) -> list[Entry]:
-        """Copies of all entries as they are now, in order of arrival."""
+        """Copies of all entries, in order of arrival."""
         with self._lock:
             return [copy.copy(entry) for entry in self._entries]
 
     def write(self, path: Path) -> None:
-        """All entries as lines of JSON; a field that has its default is left out."""
+        """Write all entries as lines of JSON; fields with default values are left out."""
         path.write_bytes(msgspec.json.Encoder().encode_lines(self.entries()))

@@ -1,7 +1,7 @@
 """HTTP/1.1 over one TLS connection, in either role, on h11.
 
-The rule kept here: heads and bodies pass as they came, names of headers in the case they had; a
-connection that is lost ends whatever waits for it, at once.
+The rule kept here: heads and bodies pass unchanged, with the case of header names; the loss of a
+connection ends every wait for it at once.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from chaos.proxy.statuses import status
 
 REQUEST_LIMIT = 16 * 1024 * 1024
 ANSWER_LIMIT = 64 * 1024 * 1024
-"""Bytes of a body that is held as a whole; and of a frame of a watch."""
+"""Largest body that is held in memory, and largest frame of a watch, in bytes."""
 
 _HEAD_LIMIT = 64 * 1024
 _READ = 256 * 1024
@@ -33,19 +33,19 @@ Headers = list[tuple[bytes, bytes]]
 
 
 class ClientGone(Exception):
-    """The client closed its connection, or speaks no HTTP/1.1 that we hold."""
+    """The client closed its connection, or sent invalid HTTP/1.1 or too large a body."""
 
 
 class ServerGone(Exception):
-    """The API server closed the connection, or answers with more than we hold."""
+    """The API server closed the connection, or sent too large an answer."""
 
 
 class ServerRefused(ServerGone):
-    """There is no connection to the API server."""
+    """The connection to the API server failed."""
 
 
 class Call(NamedTuple):
-    """A request, whole. ``at``: when its head was here, by ``time.monotonic()``."""
+    """A whole request. ``at``: arrival of the head, by ``time.monotonic()``."""
 
     method: bytes
     target: bytes
@@ -54,7 +54,7 @@ class Call(NamedTuple):
     at: float
 
     def header(self, name: bytes) -> str:
-        """The value of a header by its name in lower case, "" without one."""
+        """The value of a header by its lower-case name; "" where it is missing."""
         for key, value in self.headers:
             if key.lower() == name:
                 return value.decode("latin-1")
@@ -62,7 +62,7 @@ class Call(NamedTuple):
 
 
 class Answer(NamedTuple):
-    """An answer, whole."""
+    """A whole answer."""
 
     code: int
     reason: bytes
@@ -70,11 +70,11 @@ class Answer(NamedTuple):
     body: bytes
 
     def head(self) -> h11.Response:
-        """Its status line and headers."""
+        """The status line and the headers."""
         return h11.Response(status_code=self.code, headers=self.headers, reason=self.reason)
 
 
-def made_up(code: int, verb: str, text: str = "", retry_after: float | None = None) -> Answer:
+def fake_answer(code: int, verb: str, text: str = "", retry_after: float | None = None) -> Answer:
     """An answer with a Status, or with ``text``: JSON, HTML or plain, by its first character."""
     kinds = {"{": b"application/json", "<": b"text/html"}
     kind = kinds.get(text[:1] or "{", b"text/plain; charset=utf-8")
@@ -86,34 +86,34 @@ def made_up(code: int, verb: str, text: str = "", retry_after: float | None = No
 
 
 class Target(NamedTuple):
-    """Where the API server is, and whom to trust there."""
+    """The address of an API server, and the TLS context that verifies it."""
 
     host: str
     port: int
     trust: ssl.SSLContext
 
 
-def _nobody() -> None:
-    """Who is told of a loss that was wanted."""
+def _ignore() -> None:
+    """The ``on_lost`` of a connection that the proxy itself closes."""
 
 
 class _Protocol(asyncio.StreamReaderProtocol):
-    """A stream that says at once when its connection is lost, whoever reads it."""
+    """A stream that calls ``on_lost`` at once when its connection is lost."""
 
     def __init__(self, lost: Callable[[], None]) -> None:
         self.stream = asyncio.StreamReader()
         self.gone = asyncio.Event()
-        self.tell = lost
+        self.on_lost = lost
         super().__init__(self.stream)
 
     def connection_lost(self, exc: Exception | None) -> None:
         super().connection_lost(exc)
         self.gone.set()
-        self.tell()
+        self.on_lost()
 
 
 class Peer:
-    """One side of a proxied connection; ``gone`` is what its loss raises."""
+    """One side of a proxied connection; its loss raises ``gone``."""
 
     def __init__(
         self,
@@ -130,7 +130,7 @@ class Peer:
         self._writer = asyncio.StreamWriter(transport, protocol, protocol.stream, loop)
 
     async def call(self) -> Call | None:
-        """The client's next request, or None where it ended the connection in good order."""
+        """The client's next request, or None where the client closed the connection cleanly."""
         event = await self._event()
         if not isinstance(event, h11.Request):
             return None
@@ -139,7 +139,7 @@ class Peer:
         return Call(event.method, event.target, event.headers.raw_items(), body, at)
 
     async def ask(self, call: Call) -> h11.Response:
-        """Send a request; the head of its answer."""
+        """Send a request; the head of the answer."""
         events: list[h11.Event] = [
             h11.Request(method=call.method, target=call.target, headers=call.headers)
         ]
@@ -159,14 +159,14 @@ class Peer:
         return Answer(head.status_code, head.reason, head.headers.raw_items(), body)
 
     async def chunks(self) -> AsyncIterator[bytes]:
-        """The body of a message as it comes."""
+        """The body of a message, in chunks as they arrive."""
         while isinstance(event := await self._event(), h11.Data):
             yield bytes(event.data)
         if not isinstance(event, h11.EndOfMessage):
             raise self._gone
 
     async def send(self, *events: h11.Event) -> None:
-        """Write events, as one piece."""
+        """Write events in one call."""
         self._writer.write(b"".join(self._http.send(event) or b"" for event in events))
         try:
             await self._writer.drain()
@@ -174,27 +174,27 @@ class Peer:
             raise self._gone from error
 
     def next_cycle(self) -> bool:
-        """Be ready for another exchange; False where the connection has to end."""
+        """Prepare for another exchange; False where the connection must end."""
         if self._http.our_state is h11.DONE and self._http.their_state is h11.DONE:
             self._http.start_next_cycle()
             return True
         return False
 
     async def close(self) -> None:
-        """Close in good order: what was written arrives."""
+        """Close cleanly: written data is still sent."""
         self._writer.close()
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(self._protocol.gone.wait(), _CLOSE_SECONDS)
 
     def abort(self) -> None:
-        """Close at once; who does so is not told of the loss."""
-        self._protocol.tell = _nobody
+        """Close at once, without a call of ``on_lost``."""
+        self._protocol.on_lost = _ignore
         self._transport.abort()
 
     def reset(self) -> None:
-        """Close at once, with a TCP reset; what was not sent yet is lost."""
+        """Close at once, with a TCP reset; unsent data is lost."""
         if not self._protocol.gone.is_set():
-            linger_not(self._transport.get_extra_info("socket"))
+            reset_on_close(self._transport.get_extra_info("socket"))
         self._transport.abort()
 
     async def _body(self, limit: int) -> bytes:
@@ -214,19 +214,19 @@ class Peer:
         return cast("h11.Event", event)
 
 
-def linger_not(connection: socket.socket) -> None:
-    """Let the connection's end be a reset."""
+def reset_on_close(connection: socket.socket) -> None:
+    """Let closing the connection send a TCP reset."""
     connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
 
 
 async def accept(
     connection: socket.socket, context: ssl.SSLContext, lost: Callable[[], None]
 ) -> Peer:
-    """The client at ``connection``, after the handshake; raises ClientGone.
+    """Do the TLS handshake with a client; raises ClientGone.
 
-    ``connection`` is ours to close from here on.
+    This function owns ``connection`` from now on, and closes it.
     """
-    shaken = asyncio.get_running_loop().connect_accepted_socket(
+    handshake = asyncio.get_running_loop().connect_accepted_socket(
         lambda: _Protocol(lost),
         connection,
         ssl=context,
@@ -234,14 +234,14 @@ async def accept(
         ssl_shutdown_timeout=_CLOSE_SECONDS,
     )
     try:
-        transport, protocol = await shaken
+        transport, protocol = await handshake
     except OSError as error:
         raise ClientGone from error
     return Peer(h11.SERVER, ClientGone, transport, protocol)
 
 
 async def connect(target: Target, lost: Callable[[], None]) -> Peer:
-    """The API server; raises ServerRefused."""
+    """Connect to an API server; raises ServerRefused."""
     loop = asyncio.get_running_loop()
     try:
         family, kind, _, _, address = (
@@ -255,7 +255,7 @@ async def connect(target: Target, lost: Callable[[], None]) -> Peer:
         except BaseException:
             connection.close()
             raise
-        shaken = loop.create_connection(
+        handshake = loop.create_connection(
             lambda: _Protocol(lost),
             sock=connection,
             server_hostname=target.host,
@@ -263,7 +263,7 @@ async def connect(target: Target, lost: Callable[[], None]) -> Peer:
             ssl_handshake_timeout=_CONNECT_SECONDS,
             ssl_shutdown_timeout=_CLOSE_SECONDS,
         )
-        transport, protocol = await shaken
-    except OSError as error:  # a TimeoutError is one
+        transport, protocol = await handshake
+    except OSError as error:  # or a TimeoutError, its subclass
         raise ServerRefused from error
     return Peer(h11.CLIENT, ServerGone, transport, protocol)

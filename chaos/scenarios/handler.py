@@ -1,4 +1,4 @@
-"""GatiHandler: its whole life, three of them at once, and an upgrade of the operator below it."""
+"""Scenarios of GatiHandler: one handler, three in parallel, operator upgrades, races, rivals."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ WEB: dict[str, Any] = {
         {"name": "PASSWORD", "valueFrom": {"secretKeyRef": {"name": "canary", "key": "password"}}}
     ],
 }
-BUMPED = WEB | {"image": "web:v1.1.0", "version": "v1.1.0"}
-SCALED = BUMPED | {"replicas": 2}
+UPDATED = WEB | {"image": "web:v1.1.0", "version": "v1.1.0"}
+SCALED = UPDATED | {"replicas": 2}
 AUTOSCALED = SCALED | {
     "autoscaling": {"enabled": True, "minReplicas": 2, "maxReplicas": 4, "targetCPU": 70}
 }
@@ -28,19 +28,19 @@ CHILD = "handler-web"
 
 
 def _image(stage: Stage, name: str = CHILD) -> str:
-    found = stage.there("deployments", name)
+    found = stage.get("deployments", name)
     return "" if found is None else found["spec"]["template"]["spec"]["containers"][0]["image"]
 
 
 def _reason(stage: Stage, name: str, kind: str = "Ready") -> str:
-    found = stage.there("gatihandlers", name)
+    found = stage.get("gatihandlers", name)
     current = (found or {}).get("metadata", {}).get("generation", 0) >= stage.memory.get(name, 1)
-    told = condition(found, kind)
-    fresh = found and told.get("observedGeneration") == found["metadata"]["generation"]
-    return told.get("reason", "") if current and fresh else ""
+    shown = condition(found, kind)
+    observed = found and shown.get("observedGeneration") == found["metadata"]["generation"]
+    return shown.get("reason", "") if current and observed else ""
 
 
-def _remember(stage: Stage, resource: str, name: str) -> str:
+def _uid_before(stage: Stage, resource: str, name: str) -> str:
     """The uid of an object before the step's change; empty where there is no such object."""
 
     def uid() -> str:
@@ -51,22 +51,22 @@ def _remember(stage: Stage, resource: str, name: str) -> str:
 
 
 def _is_new(stage: Stage, resource: str, name: str) -> bool:
-    found = stage.there(resource, name)
+    found = stage.get(resource, name)
     return found is not None and found["metadata"]["uid"] != stage.memory[f"{resource}/{name}"]
 
 
 def _version(obj: Object) -> int:
-    """Where the object stands in the history of its control plane (KEP-5504: comparable)."""
+    """The resource version as a number: versions are comparable (KEP-5504)."""
     return int(obj["metadata"]["resourceVersion"])
 
 
 def _replicas(stage: Stage, name: str, count: int) -> bool:
-    found = stage.there("gatihandlers", name) or {}
+    found = stage.get("gatihandlers", name) or {}
     return stage.is_ready(name) and found["status"].get("readyReplicas") == count
 
 
 def _set_image(stage: Stage) -> Object:
-    """Somebody else's hand on a field of ours."""
+    """Another field manager changes a field of the operator."""
     container = {"name": "handler", "image": "evil:latest"}
     spec = {"template": {"spec": {"containers": [container]}}}
     path = f"{stage.objects.path('deployments', CHILD)}?fieldManager=somebody"
@@ -77,30 +77,30 @@ def _set_image(stage: Stage) -> Object:
 
 
 def _is_repaired(stage: Stage, image: str, replicas: int) -> bool:
-    found = stage.there("deployments", CHILD) or {"metadata": {"generation": 0}}
+    found = stage.get("deployments", CHILD) or {"metadata": {"generation": 0}}
     repaired = found["metadata"]["generation"] > stage.memory["drifted"]
     return repaired and _image(stage) == image and _replicas(stage, "web", replicas)
 
 
 def _delete_service(stage: Stage) -> None:
-    stage.objects.delete("services", CHILD, uid=_remember(stage, "services", CHILD))
+    stage.objects.delete("services", CHILD, uid=_uid_before(stage, "services", CHILD))
 
 
 _MANAGED_BY = "app.kubernetes.io/managed-by"
 
 
-def _strip_marks(stage: Stage) -> None:
-    """Without its label the Deployment drops out of the operator's watch, as if deleted."""
-    _remember(stage, "deployments", CHILD)
+def _remove_ownership(stage: Stage) -> None:
+    """Without its label the Deployment is DELETED for the operator's watch."""
+    _uid_before(stage, "deployments", CHILD)
     patch = {"metadata": {"labels": {_MANAGED_BY: None}, "ownerReferences": None}}
-    stage.memory["stripped"] = _version(stage.objects.merge("deployments", CHILD, patch))
+    stage.memory["disowned"] = _version(stage.objects.merge("deployments", CHILD, patch))
 
 
-def _marks_are_back(stage: Stage) -> bool:
-    found = stage.there("deployments", CHILD)
+def _ownership_is_back(stage: Stage) -> bool:
+    found = stage.get("deployments", CHILD)
     return (
         found is not None
-        and _version(found) > stage.memory["stripped"]
+        and _version(found) > stage.memory["disowned"]
         and found["metadata"]["uid"] == stage.memory[f"deployments/{CHILD}"]
         and _MANAGED_BY in found["metadata"]["labels"]
         and "ownerReferences" in found["metadata"]
@@ -108,22 +108,22 @@ def _marks_are_back(stage: Stage) -> bool:
 
 
 def _without_times(status: Object) -> Object:
-    """A status as it can be compared: conditions are a map, and when they changed is a clock."""
+    """A comparable status: without transition times, conditions sorted by type."""
     conditions = [{**each, "lastTransitionTime": ""} for each in status.get("conditions") or ()]
     return {**status, "conditions": sorted(conditions, key=lambda each: str(each["type"]))}
 
 
 def _wipe_status(stage: Stage) -> None:
     stage.remember(
-        "status", lambda: _without_times(stage.objects.there("gatihandlers", "web")["status"])
+        "status", lambda: _without_times(stage.objects.existing("gatihandlers", "web")["status"])
     )
     wiped = stage.objects.merge("gatihandlers", "web", {"status": None}, "status")
     stage.memory["wiped"] = _version(wiped)
 
 
 def _status_is_back(stage: Stage) -> bool:
-    """All of it follows from what is there, so the same comes back as was wiped."""
-    found = stage.there("gatihandlers", "web")
+    """The status is derived from live objects, so the operator writes the same status again."""
+    found = stage.get("gatihandlers", "web")
     return (
         found is not None
         and _version(found) > stage.memory["wiped"]
@@ -131,8 +131,8 @@ def _status_is_back(stage: Stage) -> bool:
     )
 
 
-def _clash(stage: Stage) -> None:
-    # With a name of its own, so that the server would let another's port be added to it.
+def _create_conflict(stage: Stage) -> None:
+    # The port has a name, so that the server would accept a second port by apply.
     ports = [{"name": "mine", "port": 9, "targetPort": 9}]
     metadata = {"name": "handler-api", "annotations": {"chaos/foreign": "a user's own"}}
     stage.objects.apply(
@@ -142,17 +142,17 @@ def _clash(stage: Stage) -> None:
     stage.handler("api", **WEB)
 
 
-def _unclash(stage: Stage) -> None:
+def _resolve_conflict(stage: Stage) -> None:
     stage.objects.delete("services", "handler-api")
-    stage.handler("api", **BUMPED)
+    stage.handler("api", **UPDATED)
 
 
 def _gone(stage: Stage, name: str) -> bool:
-    return stage.there("gatihandlers", name) is None and not stage.has_children(name)
+    return stage.get("gatihandlers", name) is None and not stage.has_children(name)
 
 
 def _scale_deployment(stage: Stage) -> None:
-    """While the handler is suspended its Deployment is the user's to play with."""
+    """Scale the Deployment of a suspended handler, which the operator must not revert."""
     stage.objects.merge("deployments", CHILD, {"spec": {"replicas": 3}})
 
 
@@ -161,9 +161,9 @@ LIFE = Scenario(
     (
         Step("create", lambda s: s.handler("web", **WEB), lambda s: _replicas(s, "web", 1)),
         Step(
-            "bump",
-            lambda s: s.handler("web", **BUMPED),
-            lambda s: s.is_ready("web") and _image(s) == BUMPED["image"],
+            "update",
+            lambda s: s.handler("web", **UPDATED),
+            lambda s: s.is_ready("web") and _image(s) == UPDATED["image"],
         ),
         Step("scale", lambda s: s.handler("web", **SCALED), lambda s: _replicas(s, "web", 2)),
         Step(
@@ -176,20 +176,20 @@ LIFE = Scenario(
             lambda s: s.handler("web", **SCALED),
             lambda s: (
                 s.is_ready("web")
-                and s.there("horizontalpodautoscalers", CHILD) is None
+                and s.get("horizontalpodautoscalers", CHILD) is None
                 and _reason(s, "web", "Autoscaled") == ""
             ),
         ),
-        Step("clash", _clash, lambda s: _reason(s, "api") == "NameConflict"),
-        Step("unclash", _unclash, lambda s: _replicas(s, "api", 1)),
+        Step("conflict", _create_conflict, lambda s: _reason(s, "api") == "NameConflict"),
+        Step("resolve-conflict", _resolve_conflict, lambda s: _replicas(s, "api", 1)),
         Step(
             "delete-second",
             lambda s: s.objects.delete("gatihandlers", "api"),
             lambda s: _gone(s, "api"),
         ),
-        Step("drift", _set_image, lambda s: _is_repaired(s, BUMPED["image"], 2)),
-        Step("lose-service", _delete_service, lambda s: _is_new(s, "services", CHILD)),
-        Step("strip-marks", _strip_marks, _marks_are_back),
+        Step("drift", _set_image, lambda s: _is_repaired(s, UPDATED["image"], 2)),
+        Step("delete-service", _delete_service, lambda s: _is_new(s, "services", CHILD)),
+        Step("remove-ownership", _remove_ownership, _ownership_is_back),
         Step("wipe-status", _wipe_status, _status_is_back),
         Step(
             "suspend",
@@ -199,7 +199,7 @@ LIFE = Scenario(
         Step(
             "change-while-suspended",
             _scale_deployment,
-            lambda s: (s.there("gatihandlers", "web") or {})["status"]["readyReplicas"] == 3,
+            lambda s: (s.get("gatihandlers", "web") or {})["status"]["readyReplicas"] == 3,
         ),
         Step("resume", lambda s: s.handler("web", **SCALED), lambda s: _replicas(s, "web", 2)),
         Step(
@@ -216,9 +216,9 @@ def _all(stage: Stage, **spec: Any) -> None:
         stage.handler(name, **spec)
 
 
-def _lose_deployments(stage: Stage) -> None:
+def _delete_deployments(stage: Stage) -> None:
     for name in _TRIO:
-        _remember(stage, "deployments", f"handler-{name}")
+        _uid_before(stage, "deployments", f"handler-{name}")
         stage.objects.delete("deployments", f"handler-{name}")
 
 
@@ -236,13 +236,13 @@ THREE = Scenario(
             lambda s: all(_replicas(s, name, 1) for name in _TRIO),
         ),
         Step(
-            "bump",
+            "update",
             lambda s: _all(s, **SCALED),
             lambda s: all(_replicas(s, name, 2) for name in _TRIO),
         ),
         Step(
-            "lose-deployments",
-            _lose_deployments,
+            "delete-deployments",
+            _delete_deployments,
             lambda s: all(
                 _is_new(s, "deployments", f"handler-{name}") and _replicas(s, name, 2)
                 for name in _TRIO
@@ -253,32 +253,33 @@ THREE = Scenario(
 )
 
 
-def _is_marked(stage: Stage, *, old: bool) -> bool:
-    """Does the Service carry what only the previous release of the operator wrote?"""
+def _is_written_by(stage: Stage, release: str) -> bool:
+    """Do the Services have the label of the previous release, or not, as ``release`` writes?"""
     labels = [
-        ((stage.there("services", f"handler-{name}") or {}).get("metadata") or {}).get("labels", {})
+        ((stage.get("services", f"handler-{name}") or {}).get("metadata") or {}).get("labels", {})
         for name in ("web", "api")
     ]
-    return all(("gati.dev/previous-release" in each) == old for each in labels)
+    previous = release == "previous"
+    return all(("gati.dev/previous-release" in each) == previous for each in labels)
 
 
-def _pods_of(stage: Stage) -> list[Any]:
-    """What decides which pods run: a change of it would restart them."""
-    deployments = (stage.there("deployments", f"handler-{name}") for name in ("web", "api"))
+def _pod_templates(stage: Stage) -> list[Any]:
+    """The pod templates of both handlers; a change restarts pods."""
+    deployments = (stage.get("deployments", f"handler-{name}") for name in ("web", "api"))
     return [(each or {}).get("spec", {}).get("template") for each in deployments]
 
 
 def _change_release(stage: Stage, name: str) -> None:
-    stage.memory["pods"] = _pods_of(stage)
+    stage.memory["templates"] = _pod_templates(stage)
     stage.release(name)
 
 
-def _runs_on(stage: Stage) -> bool:
-    return bool(stage.memory["pods"] == _pods_of(stage))
+def _restarts_no_pod(stage: Stage) -> bool:
+    return bool(stage.memory["templates"] == _pod_templates(stage))
 
 
 def _has_upgraded(stage: Stage) -> bool:
-    return _is_marked(stage, old=False) and _runs_on(stage)
+    return _is_written_by(stage, "current") and _restarts_no_pod(stage)
 
 
 def _delete_both(stage: Stage) -> None:
@@ -286,7 +287,7 @@ def _delete_both(stage: Stage) -> None:
         stage.objects.delete("gatihandlers", name)
 
 
-def _both(stage: Stage) -> None:
+def _create_both(stage: Stage) -> None:
     stage.handler("web", **SCALED)
     stage.handler("api", **WEB)
 
@@ -295,19 +296,21 @@ UPGRADE = Scenario(
     "operator-upgrade",
     (
         Step(
-            "create-with-the-previous",
-            _both,
-            lambda s: _is_marked(s, old=True) and _replicas(s, "web", 2) and _replicas(s, "api", 1),
+            "create-with-previous",
+            _create_both,
+            lambda s: (
+                _is_written_by(s, "previous") and _replicas(s, "web", 2) and _replicas(s, "api", 1)
+            ),
         ),
         Step("upgrade", lambda s: _change_release(s, "current"), _has_upgraded),
         Step(
             "downgrade",
             lambda s: _change_release(s, "previous"),
-            lambda s: _is_marked(s, old=True) and _runs_on(s),
+            lambda s: _is_written_by(s, "previous") and _restarts_no_pod(s),
         ),
         Step("upgrade-again", lambda s: _change_release(s, "current"), _has_upgraded),
         Step(
-            "bump",
+            "update",
             lambda s: s.handler("web", **(SCALED | {"image": "web:v2", "version": "v2"})),
             lambda s: _image(s) == "web:v2" and _replicas(s, "web", 2),
         ),
@@ -322,14 +325,14 @@ UPGRADE = Scenario(
 
 
 def _edit_and_delete(stage: Stage) -> None:
-    """The user thinks better of it while the edit is still being carried out."""
-    stage.handler("web", **BUMPED)
+    """Delete the handler while the operator reconciles an edit."""
+    stage.handler("web", **UPDATED)
     time.sleep(0.5)
     stage.objects.delete("gatihandlers", "web")
 
 
 def _replace_autoscaler(stage: Stage) -> None:
-    """The user takes scaling over, with an autoscaler that has the name of the operator's."""
+    """Replace the operator's autoscaler by a user's autoscaler of the same name."""
     stage.handler("web", **SCALED)
     time.sleep(0.5)
     if stage.objects.get("horizontalpodautoscalers", CHILD):
@@ -340,18 +343,18 @@ def _replace_autoscaler(stage: Stage) -> None:
     stage.objects.create("horizontalpodautoscalers", {"metadata": metadata, "spec": spec})
 
 
-HURRIED = Scenario(
+EDITED_AND_DELETED = Scenario(
     "edited-and-deleted",
     (
         Step("create", lambda s: s.handler("web", **WEB), lambda s: _replicas(s, "web", 1)),
         Step("edit-and-delete", _edit_and_delete, lambda s: _gone(s, "web")),
-        Step("go-on", lambda _s: None, lambda s: _gone(s, "web")),
+        Step("wait", lambda _s: None, lambda s: _gone(s, "web")),
     ),
 )
-"""An object goes while a write for it is on its way: the write must not bring it back."""
+"""An object is deleted while an apply for it is in flight: the apply must not recreate it."""
 
-TAKEN_OVER = Scenario(
-    "autoscaler-taken-over",
+AUTOSCALER_REPLACED = Scenario(
+    "autoscaler-replaced",
     (
         Step("create", lambda s: s.handler("web", **AUTOSCALED), lambda s: _replicas(s, "web", 2)),
         Step(
@@ -364,10 +367,10 @@ TAKEN_OVER = Scenario(
         ),
     ),
 )
-"""An object is replaced by a foreign one of its name while its delete is on its way."""
+"""An object is replaced by a foreign one of the same name while its delete is in flight."""
 
-MIRRORED = Scenario(
-    "mirrored",
+IMAGES_REWRITTEN = Scenario(
+    "images-rewritten",
     (
         Step(
             "create",
@@ -375,31 +378,31 @@ MIRRORED = Scenario(
             lambda s: _replicas(s, "web", 1) and _image(s) == f"mirror.local/{WEB['image']}",
         ),
         Step(
-            "bump",
-            lambda s: s.handler("web", **BUMPED),
-            lambda s: s.is_ready("web") and _image(s) == f"mirror.local/{BUMPED['image']}",
+            "update",
+            lambda s: s.handler("web", **UPDATED),
+            lambda s: s.is_ready("web") and _image(s) == f"mirror.local/{UPDATED['image']}",
         ),
         Step(
             "drift",
             _set_image,
-            lambda s: _is_repaired(s, f"mirror.local/{BUMPED['image']}", 1),
+            lambda s: _is_repaired(s, f"mirror.local/{UPDATED['image']}", 1),
         ),
         Step(
             "delete", lambda s: s.objects.delete("gatihandlers", "web"), lambda s: _gone(s, "web")
         ),
     ),
 )
-"""Under an admission webhook that sends every image through a mirror."""
+"""With an admission webhook that rewrites every image to a mirror."""
 
 
-DISTORTED = Scenario(
-    "distorted",
+DEPLOYMENT_REWRITTEN = Scenario(
+    "deployment-rewritten",
     (
         Step("create", lambda s: s.handler("web", **WEB), lambda s: _replicas(s, "web", 1)),
         Step(
-            "bump",
-            lambda s: s.handler("web", **BUMPED),
-            lambda s: _replicas(s, "web", 1) and _image(s) == BUMPED["image"],
+            "update",
+            lambda s: s.handler("web", **UPDATED),
+            lambda s: _replicas(s, "web", 1) and _image(s) == UPDATED["image"],
         ),
         Step(
             "delete", lambda s: s.objects.delete("gatihandlers", "web"), lambda s: _gone(s, "web")
@@ -407,29 +410,29 @@ DISTORTED = Scenario(
     ),
     resources=("gatihandlers", "services", "configmaps"),
 )
-"""Under an admission webhook that makes something else of a Deployment at each write."""
+"""With an admission webhook that changes every write of a Deployment in another way."""
 
 
-def _fight(stage: Stage) -> None:
-    """Somebody changes the image back as soon as the operator has repaired it."""
+def _contest(stage: Stage) -> None:
+    """A rival changes the image again after each repair of the operator."""
     stage.handler("web", **WEB)
-    peace = stage.memory["peace"] = threading.Event()
+    ended = stage.memory["contest-ended"] = threading.Event()
 
-    def fight() -> None:
-        while not peace.wait(0.05):
+    def revert() -> None:
+        while not ended.wait(0.05):
             if _image(stage) == WEB["image"]:
                 _set_image(stage)
 
-    threading.Thread(target=fight, daemon=True).start()
+    threading.Thread(target=revert, daemon=True).start()
 
 
 CONTESTED = Scenario(
     "contested",
     (
-        Step("fight", _fight, lambda s: _reason(s, "web", "Contested") != ""),
+        Step("contest", _contest, lambda s: _reason(s, "web", "Contested") != ""),
         Step(
-            "peace",
-            lambda s: s.memory["peace"].set(),
+            "end-contest",
+            lambda s: s.memory["contest-ended"].set(),
             lambda s: (
                 _replicas(s, "web", 1)
                 and _image(s) == WEB["image"]
@@ -441,4 +444,4 @@ CONTESTED = Scenario(
         ),
     ),
 )
-"""Somebody else insists on a field of ours."""
+"""A rival field manager reverts every repair of a field."""

@@ -29,7 +29,7 @@ KEPT = sorted((Path(__file__).parent / "plans").glob("*.json"))
 SCENARIO = "handler-life"
 WORKERS = 4
 """A plan mostly waits; the other tests run beside."""
-CAUGHT = ("adopt-foreign-objects", "write-what-is-there", "apply-without-uid")
+CAUGHT = ("adopt-foreign-objects", "apply-without-drift", "apply-without-uid")
 
 Write = tuple[str, str, str, str]
 CRASHES: tuple[tuple[Write, str], ...] = tuple(
@@ -47,7 +47,7 @@ def suite(tmp_path_factory: pytest.TempPathFactory, pytestconfig: pytest.Config)
     """A rig with a control plane of its own; a failed plan's files stay in its folder."""
     if pytestconfig.option.context:
         pytest.skip("the rig breaks a control plane of its own")
-    with Suite(folder=tmp_path_factory.mktemp("chaos") / "suite", told=print) as made:
+    with Suite(folder=tmp_path_factory.mktemp("chaos") / "suite", report=print) as made:
         yield made
         gc.collect()  # what undisturbed runs left open ends here, not in some other test
 

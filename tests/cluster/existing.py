@@ -33,7 +33,7 @@ import devcluster
 from contract.model import Object
 from demo import documents
 from demo.cluster import ExistingCluster as Place
-from demo.cluster import remove_patiently
+from demo.cluster import remove_with_retries
 from demo.kubectl import KubectlError
 from devcluster.api import TIMEOUT_SECONDS, Api, ApiError, message_of
 from devcluster.certificates import write_private
@@ -111,7 +111,7 @@ class Run:
         return (
             f"would use context {self.place.context} ({server}): test in namespaces made for the "
             "run, create the CRDs of gati.dev that are missing, "
-            f"{'update' if self.place.update_definitions else 'leave alone'} those that are there, "
+            f"{'update' if self.place.update_crds else 'leave alone'} those that are there, "
             "and remove afterwards what carries the run's label; add --yes"
         )
 
@@ -136,7 +136,7 @@ class Run:
         """Remove what carries the run's id; the run fails where that fails."""
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
             signal.signal(number, signal.SIG_IGN)  # a second Ctrl-C does not leave things behind
-        left = remove_patiently(self.place, REMOVAL_SECONDS)
+        left = remove_with_retries(self.place, REMOVAL_SECONDS)
         if left:
             reporter: Any = session.config.pluginmanager.get_plugin("terminalreporter")
             reporter.write_line(f"not removed ({self.place.selector}): {left}", red=True)
@@ -317,9 +317,9 @@ class ExistingCluster:
         return target
 
     def install(self) -> None:
-        """Make it serve the kinds of gati.dev, as `Place.install_definitions` does."""
-        self.place.install_definitions()
-        names = [f"crd/{body['metadata']['name']}" for body in documents.definitions()]
+        """Make it serve the kinds of gati.dev, as `Place.install_crds` does."""
+        self.place.install_crds()
+        names = [f"crd/{body['metadata']['name']}" for body in documents.crds()]
         self.place.kubectl("wait", "--for=condition=Established", *names, "--timeout=50s")
 
     def operator_account(self, namespace: str) -> tuple[str, str]:

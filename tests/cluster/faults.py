@@ -82,7 +82,7 @@ class Relay:
 
 def service_gone_and_back(objects: Objects, name: str) -> None:
     """Delete a Service that the operator made, and see it come back."""
-    uid = objects.there("services", f"handler-{name}")["metadata"]["uid"]
+    uid = objects.existing("services", f"handler-{name}")["metadata"]["uid"]
     objects.delete("services", f"handler-{name}")
 
     def back() -> bool:

@@ -160,7 +160,7 @@ def test_a_webhook_that_is_down_is_reported_and_heals(
     operator: OperatorProcess, objects: Objects, broken_webhook: Callable[[], None]
 ) -> None:
     objects.handler("web")
-    told = objects.told("web", "ApiRefused")
+    told = objects.wait_for_reason("web", "ApiRefused")
     assert "failed calling webhook" in told["message"]
     assert operator.answer("/healthz")[0] == 200
     broken_webhook()
@@ -224,7 +224,7 @@ def test_no_log_holds_a_token_whatever_fails(
     objects.handler("web")
     objects.handler("wrong", env=[field("metadata.nope")])
     objects.ready("web")
-    objects.told("wrong", "ApiRefused")
+    objects.wait_for_reason("wrong", "ApiRefused")
     relay.refuse()
     eventually(lambda: operator.logged("watch interrupted"))
     relay.let_through()

@@ -18,7 +18,7 @@ def autoscaling(low: int = 2, high: int = 6) -> dict[str, Any]:
 
 
 def deployment(objects: Objects) -> Object:
-    return objects.there("deployments", "handler-web")
+    return objects.existing("deployments", "handler-web")
 
 
 def replicas(objects: Objects) -> int:
@@ -103,7 +103,7 @@ def test_an_autoscaler_of_a_handler_with_0_replicas_works(
 ) -> None:
     objects.handler("web", replicas=0, autoscaling=autoscaling(low=1, high=3))
     objects.ready("web")
-    spec = objects.there("horizontalpodautoscalers", "handler-web")["spec"]
+    spec = objects.existing("horizontalpodautoscalers", "handler-web")["spec"]
     assert (spec["minReplicas"], spec["maxReplicas"]) == (1, 3)
     scaled_to(objects, 3, 200)
 
@@ -127,7 +127,7 @@ def test_a_users_own_autoscaler_is_respected(operator: OperatorProcess, objects:
         *("--min=2", "--max=5", "--cpu=50%"),
     )
     scaled_to(objects, 5, 200)
-    objects.told("web", "UsersAutoscaler", "Autoscaled")
+    objects.wait_for_reason("web", "UsersAutoscaler", "Autoscaled")
     objects.handler("web", replicas=3, image="web:v2")
     objects.ready("web")
     operator.settle()
@@ -135,11 +135,11 @@ def test_a_users_own_autoscaler_is_respected(operator: OperatorProcess, objects:
     assert numbers == sorted(numbers)
     assert numbers[-1] == 5
 
-    mine = objects.there("horizontalpodautoscalers", "mine")
+    mine = objects.existing("horizontalpodautoscalers", "mine")
     assert "ownerReferences" not in mine["metadata"]
     objects.delete("horizontalpodautoscalers", "mine")
     eventually(lambda: replicas(objects) == 3)
-    eventually(lambda: not condition(objects.there("gatihandlers", "web"), "Autoscaled"))
+    eventually(lambda: not condition(objects.existing("gatihandlers", "web"), "Autoscaled"))
 
 
 def test_a_users_own_autoscaler_replaces_the_handlers(

@@ -62,7 +62,7 @@ def settled(objects: Objects, resource: str) -> Object:
     """The object once its own controller has nothing more to write to it."""
 
     def observed() -> Object | None:
-        found = objects.there(resource, "handler-web")
+        found = objects.existing(resource, "handler-web")
         seen = (found.get("status") or {}).get("observedGeneration")
         if resource == "deployments" and not found["status"].get("availableReplicas"):
             return None
@@ -79,20 +79,20 @@ def test_a_name_clash_is_reported_and_heals_by_itself(
     before = settled(objects, resource)
     objects.handler("web")
     objects.handler("bystander")
-    told = objects.told("web", "NameConflict")
+    told = objects.wait_for_reason("web", "NameConflict")
     kind = FOREIGN[resource]["kind"]
     assert f"{kind} handler-web exists already" in told["message"]
     assert "gati.dev/adopt=web" in told["message"]
-    handler = objects.there("gatihandlers", "web")
+    handler = objects.existing("gatihandlers", "web")
     assert handler["status"]["phase"] == "Failed"
     assert condition(handler, "Stalled")["status"] == "True"
     objects.ready("bystander")
 
     # Neither time, nor an edit, nor the end of the handler touches it.
     objects.handler("web", image="web:v2")
-    objects.told("web", "NameConflict")
+    objects.wait_for_reason("web", "NameConflict")
     operator.settle()
-    after = objects.there(resource, "handler-web")
+    after = objects.existing(resource, "handler-web")
     assert after["metadata"]["uid"] == before["metadata"]["uid"]
     assert after["metadata"]["resourceVersion"] == before["metadata"]["resourceVersion"]
 
@@ -100,7 +100,7 @@ def test_a_name_clash_is_reported_and_heals_by_itself(
     objects.delete(resource, "handler-web")
     eventually(lambda: objects.get(resource, "handler-web") is None)
     objects.ready("web", HEALED)
-    made = objects.there(resource, "handler-web")
+    made = objects.existing(resource, "handler-web")
     assert made["metadata"]["uid"] != before["metadata"]["uid"]
     refused = [write for write in operator.writes(mark) if write.code >= 400]
     assert refused == []
@@ -114,10 +114,10 @@ def test_a_name_clash_of_any_other_child_is_reported(
 ) -> None:
     before = make_foreign(objects, resource)["metadata"]["uid"]
     objects.handler("web", **SPEC)
-    told = objects.told("web", "NameConflict")
+    told = objects.wait_for_reason("web", "NameConflict")
     assert f"{FOREIGN[resource]['kind']} handler-web" in told["message"]
     operator.settle()
-    after = objects.there(resource, "handler-web")
+    after = objects.existing(resource, "handler-web")
     assert after["metadata"]["uid"] == before
     managers = {each["manager"] for each in after["metadata"]["managedFields"]}
     assert "gati-operator" not in managers
@@ -125,7 +125,7 @@ def test_a_name_clash_of_any_other_child_is_reported(
     objects.delete("gatihandlers", "web")
     eventually(lambda: not objects.children("web"))
     operator.settle()
-    assert objects.there(resource, "handler-web")["metadata"]["uid"] == before
+    assert objects.existing(resource, "handler-web")["metadata"]["uid"] == before
 
 
 def test_labels_and_annotations_alone_do_not_make_a_child(
@@ -136,9 +136,9 @@ def test_labels_and_annotations_alone_do_not_make_a_child(
         objects, "services", labels=labels, annotations={"gati.dev/owner-uid": "made-up"}
     )
     objects.handler("web")
-    objects.told("web", "NameConflict")
+    objects.wait_for_reason("web", "NameConflict")
     operator.settle()
-    after = objects.there("services", "handler-web")
+    after = objects.existing("services", "handler-web")
     assert after["metadata"]["resourceVersion"] == before["metadata"]["resourceVersion"]
 
 
@@ -147,7 +147,7 @@ def test_a_name_clash_is_checked_again_after_a_restart(
 ) -> None:
     before = make_foreign(objects, "services")
     objects.handler("web")
-    objects.told("web", "NameConflict")
+    objects.wait_for_reason("web", "NameConflict")
     operator.settle()
     assert operator.terminate() == 0
     mark = operator.audit_mark()
@@ -155,7 +155,7 @@ def test_a_name_clash_is_checked_again_after_a_restart(
     eventually(lambda: operator.reconciles() >= 1)
     operator.settle()
     assert [each for each in operator.writes(mark) if each.code < 400 and not each.dry_run] == []
-    after = objects.there("services", "handler-web")
+    after = objects.existing("services", "handler-web")
     assert after["metadata"]["resourceVersion"] == before["metadata"]["resourceVersion"]
 
 
@@ -164,18 +164,18 @@ def test_the_adopt_annotation_adopts_a_foreign_object(
 ) -> None:
     before = make_foreign(objects, "services", labels={"team": "blue"})
     uid = objects.handler("web")["metadata"]["uid"]
-    objects.told("web", "NameConflict")
+    objects.wait_for_reason("web", "NameConflict")
 
     # For another handler it is no permission.
     objects.kubectl("annotate", "service", "handler-web", "gati.dev/adopt=other")
     objects.merge("gatihandlers", "web", {"metadata": {"annotations": {"gati.dev/reconcile": "1"}}})
     operator.settle()
-    objects.told("web", "NameConflict")
+    objects.wait_for_reason("web", "NameConflict")
 
     objects.kubectl("annotate", "--overwrite", "service", "handler-web", "gati.dev/adopt=web")
     objects.merge("gatihandlers", "web", {"metadata": {"annotations": {"gati.dev/reconcile": "2"}}})
     objects.ready("web")
-    after = objects.there("services", "handler-web")
+    after = objects.existing("services", "handler-web")
     assert after["metadata"]["uid"] == before["metadata"]["uid"]
     assert after["metadata"]["labels"]["team"] == "blue"
     assert after["spec"]["selector"]["gati.dev/handler"] == "web"
@@ -197,10 +197,10 @@ def test_a_child_of_a_live_parent_is_not_adopted(
         objects, "services", ownerReferences=[owner], annotations={"gati.dev/adopt": "web"}
     )
     objects.handler("web")
-    told = objects.told("web", "NameConflict")
+    told = objects.wait_for_reason("web", "NameConflict")
     assert "it belongs to ConfigMap handler-web" in told["message"]
     operator.settle()
-    after = objects.there("services", "handler-web")
+    after = objects.existing("services", "handler-web")
     assert after["metadata"]["resourceVersion"] == before["metadata"]["resourceVersion"]
 
 

@@ -36,7 +36,7 @@ def content(child: Object) -> Object:
 
 
 def child_of(objects: Objects, resource: str) -> Object:
-    return objects.there(resource, "handler-web")
+    return objects.existing(resource, "handler-web")
 
 
 @pytest.fixture
@@ -154,7 +154,7 @@ def test_a_contest_names_the_rival_and_slows_the_repairs(
                 "spec": {"replicas": 4},
             },
         )
-        contested = condition(objects.there("gatihandlers", "web"), "Contested")
+        contested = condition(objects.existing("gatihandlers", "web"), "Contested")
         return contested.get("status") == "True" and "a-user" in contested["message"]
 
     eventually(fight)

@@ -24,10 +24,10 @@ def test_the_reason_why_pods_cannot_start_comes_and_goes(
     operator: OperatorProcess, objects: Objects, behaviour: str, reason: str, says: str
 ) -> None:
     objects.handler("web", replicas=2, podLabels={BEHAVIOUR: behaviour})
-    told = objects.told("web", reason)
+    told = objects.wait_for_reason("web", reason)
     assert says in told["message"]
     assert told["status"] == "False"
-    assert objects.there("gatihandlers", "web")["status"]["phase"] == "Failed"
+    assert objects.existing("gatihandlers", "web")["status"]["phase"] == "Failed"
     eventually(
         lambda: [
             event
@@ -52,8 +52,8 @@ def test_a_bad_update_leaves_the_old_pods_serving(
     objects.handler("web", replicas=2)
     objects.ready("web")
     objects.handler("web", replicas=2, image="web:bad", podLabels={BEHAVIOUR: "crash-loop"})
-    objects.told("web", "CrashLoopBackOff")
-    handler = objects.there("gatihandlers", "web")
+    objects.wait_for_reason("web", "CrashLoopBackOff")
+    handler = objects.existing("gatihandlers", "web")
     assert handler["status"]["readyReplicas"] == 2
     assert handler["status"]["phase"] == "Running"
     objects.handler("web", replicas=2)
@@ -64,10 +64,10 @@ def test_pods_that_never_get_ready_leave_it_reconciling(
     operator: OperatorProcess, objects: Objects
 ) -> None:
     objects.handler("web", podLabels={BEHAVIOUR: "never-ready"})
-    told = objects.told("web", "Progressing")
+    told = objects.wait_for_reason("web", "Progressing")
     eventually(lambda: objects.list("pods", "gati.dev/workload=handler-web"))
     operator.settle(2.0)
-    handler = objects.there("gatihandlers", "web")
+    handler = objects.existing("gatihandlers", "web")
     assert told["status"] == "False"
     assert condition(handler, "Reconciling")["status"] == "True"
     assert "0 of 1 replicas ready" in condition(handler, "Ready")["message"]
@@ -75,7 +75,7 @@ def test_pods_that_never_get_ready_leave_it_reconciling(
 
 def test_unschedulable_pods_are_reported(operator: OperatorProcess, objects: Objects) -> None:
     objects.handler("web", nodeSelector={"disk": "of-gold"})
-    told = objects.told("web", "Unschedulable")
+    told = objects.wait_for_reason("web", "Unschedulable")
     assert "node" in told["message"]
 
 
@@ -91,9 +91,9 @@ def test_an_exceeded_quota_is_reported_and_lifting_it_heals(
             "spec": {"hard": {"pods": "1"}},
         },
     )
-    eventually(lambda: objects.there("resourcequotas", "small").get("status"))
+    eventually(lambda: objects.existing("resourcequotas", "small").get("status"))
     objects.handler("web", replicas=3)
-    told = objects.told("web", "QuotaExceeded")
+    told = objects.wait_for_reason("web", "QuotaExceeded")
     assert "exceeded quota: small" in told["message"]
     objects.merge("resourcequotas", "small", {"spec": {"hard": {"pods": "10"}}})
     # The Deployment's controller has a backoff of its own.
@@ -108,7 +108,7 @@ def test_a_permanent_refusal_is_reported_once_and_tried_seldom(
         "bad",
         env=[{"name": "A", "valueFrom": {"fieldRef": {"fieldPath": "metadata.nope"}}}],
     )
-    told = objects.told("bad", "ApiRefused")
+    told = objects.wait_for_reason("bad", "ApiRefused")
     assert "metadata.nope" in told["message"]
     objects.ready("good")
     mark = operator.audit_mark()
@@ -136,7 +136,7 @@ def test_a_missing_image_is_reported_and_a_default_heals_it(
     operator: OperatorProcess, objects: Objects
 ) -> None:
     objects.handler("web", image=None, version=None)
-    told = objects.told("web", "ImageMissing")
+    told = objects.wait_for_reason("web", "ImageMissing")
     assert "--default-image" in told["message"]
     assert objects.children("web") == {}
     assert operator.terminate() == 0
@@ -146,8 +146,8 @@ def test_a_missing_image_is_reported_and_a_default_heals_it(
     # Without it again: what runs keeps running.
     assert operator.terminate() == 0
     operator.run()
-    objects.told("web", "ImageMissing")
-    assert objects.there("deployments", "handler-web")["status"]["readyReplicas"] == 1
+    objects.wait_for_reason("web", "ImageMissing")
+    assert objects.existing("deployments", "handler-web")["status"]["readyReplicas"] == 1
 
 
 def test_pods_that_fail_later_are_reported(operator: OperatorProcess, objects: Objects) -> None:
@@ -156,6 +156,6 @@ def test_pods_that_fail_later_are_reported(operator: OperatorProcess, objects: O
     objects.kubectl(
         *("label", "pods", "-l", "gati.dev/workload=handler-web", f"{BEHAVIOUR}=crash-loop")
     )
-    objects.told("web", "CrashLoopBackOff")
+    objects.wait_for_reason("web", "CrashLoopBackOff")
     objects.kubectl("label", "pods", "-l", "gati.dev/workload=handler-web", f"{BEHAVIOUR}-")
     objects.ready("web")

@@ -49,9 +49,9 @@ def test_each_operator_class_has_its_own_handlers(
     mark = blue.audit_mark()
     objects.merge("deployments", "handler-blue", {"spec": {"replicas": 4}})
     objects.merge("deployments", "handler-plain", {"spec": {"replicas": 4}})
-    eventually(lambda: objects.there("deployments", "handler-blue")["spec"]["replicas"] == 1)
+    eventually(lambda: objects.existing("deployments", "handler-blue")["spec"]["replicas"] == 1)
     blue.settle()
-    assert objects.there("deployments", "handler-plain")["spec"]["replicas"] == 4
+    assert objects.existing("deployments", "handler-plain")["spec"]["replicas"] == 4
     written = {write.name for write in blue.writes(mark) if write.resource != "events"}
     assert written <= names
 

@@ -63,12 +63,12 @@ def test_a_new_version_rolls_the_deployment_in_place(
 ) -> None:
     objects.handler("web")
     objects.ready("web")
-    before = objects.there("deployments", "handler-web")
-    service = objects.there("services", "handler-web")
+    before = objects.existing("deployments", "handler-web")
+    service = objects.existing("services", "handler-web")
 
     objects.handler("web", version=version, image="web:v1.1.0")
     handler = objects.ready("web")
-    after = objects.there("deployments", "handler-web")
+    after = objects.existing("deployments", "handler-web")
     assert after["metadata"]["uid"] == before["metadata"]["uid"]
     assert after["spec"]["selector"] == before["spec"]["selector"]
     assert after["metadata"]["generation"] > before["metadata"]["generation"]
@@ -82,7 +82,7 @@ def test_a_new_version_rolls_the_deployment_in_place(
         return [pod["spec"]["containers"][0]["image"] for pod in found]
 
     eventually(lambda: pods() == ["web:v1.1.0"])
-    now = objects.there("services", "handler-web")
+    now = objects.existing("services", "handler-web")
     assert now["metadata"]["resourceVersion"] == service["metadata"]["resourceVersion"]
     assert operator.running
 
@@ -100,7 +100,7 @@ def test_a_handler_is_ready_after_its_min_ready_seconds(
     assert ready - _moment(condition(pod, "Ready")) >= timedelta(seconds=4)  # both are cut to 1 s
 
     objects.handler("web")  # without the field: the Deployment has its default, no pod restarts
-    eventually(lambda: "minReadySeconds" not in objects.there(*_WEB)["spec"])
+    eventually(lambda: "minReadySeconds" not in objects.existing(*_WEB)["spec"])
     objects.ready("web")
     [same] = objects.list("pods", "gati.dev/workload=handler-web")
     assert same["metadata"]["uid"] == pod["metadata"]["uid"]
@@ -126,7 +126,7 @@ def test_a_field_that_is_wanted_no_more_goes_away(
     eventually(
         lambda: {resource for resource, _ in objects.children("web")} == {"deployments", "services"}
     )
-    pod = objects.there("deployments", "handler-web")["spec"]["template"]["spec"]
+    pod = objects.existing("deployments", "handler-web")["spec"]["template"]["spec"]
     assert "nodeSelector" not in pod
     assert "envFrom" not in pod["containers"][0]
 
@@ -145,7 +145,7 @@ def test_a_handler_deleted_during_a_downtime_leaves_nothing(
     eventually(lambda: not objects.children("web"))
     eventually(lambda: not objects.list("pods", "gati.dev/workload=handler-web"))
     operator.settle()
-    assert is_ready(objects.there("gatihandlers", "other"))
+    assert is_ready(objects.existing("gatihandlers", "other"))
 
 
 def test_a_handler_deleted_during_its_retries_leaves_no_orphan(
@@ -153,9 +153,9 @@ def test_a_handler_deleted_during_its_retries_leaves_no_orphan(
 ) -> None:
     quota = {"apiVersion": "v1", "kind": "ResourceQuota", "metadata": {"name": "none"}}
     objects.create("resourcequotas", quota | {"spec": {"hard": {"count/deployments.apps": "0"}}})
-    eventually(lambda: objects.there("resourcequotas", "none").get("status"))
+    eventually(lambda: objects.existing("resourcequotas", "none").get("status"))
     objects.handler("web")
-    objects.told("web", "QuotaExceeded")
+    objects.wait_for_reason("web", "QuotaExceeded")
 
     def refused() -> int:
         return len([write for write in operator.writes() if write.code == 403])
@@ -198,7 +198,7 @@ def test_two_handlers_of_one_version_share_no_pod(
         }
 
     def pods(name: str) -> set[str]:
-        workload = objects.there("deployments", f"handler-{name}")
+        workload = objects.existing("deployments", f"handler-{name}")
         [(label, value)] = workload["spec"]["selector"]["matchLabels"].items()
         return {pod["metadata"]["name"] for pod in objects.list("pods", f"{label}={value}")}
 
@@ -216,7 +216,7 @@ def test_the_last_of_quick_edits_wins(operator: OperatorProcess, objects: Object
         objects.handler("web", image=f"web:v{number}", replicas=number % 3)
     objects.ready("web")
     operator.settle()
-    deployment = objects.there("deployments", "handler-web")
+    deployment = objects.existing("deployments", "handler-web")
     assert deployment["spec"]["template"]["spec"]["containers"][0]["image"] == "web:v29"
     assert deployment["spec"]["replicas"] == 2
     owned = objects.list("deployments")
@@ -227,29 +227,29 @@ def test_a_suspended_handler_is_left_as_it_is(operator: OperatorProcess, objects
     objects.handler("web")
     objects.ready("web")
     objects.handler("web", suspend=True, image="web:v2")
-    objects.told("web", "Suspended", "Suspended")
+    objects.wait_for_reason("web", "Suspended", "Suspended")
     operator.settle()
-    before, mark = objects.there("deployments", "handler-web"), operator.audit_mark()
+    before, mark = objects.existing("deployments", "handler-web"), operator.audit_mark()
     objects.merge("deployments", "handler-web", {"spec": {"replicas": 3}})
     objects.delete("services", "handler-web")
     operator.settle(2.0)
     writes = [write for write in operator.writes(mark) if write.resource != "events"]
     assert {(write.resource, write.subresource) for write in writes} <= {("gatihandlers", "status")}
     assert objects.get("services", "handler-web") is None
-    assert objects.there("deployments", "handler-web")["spec"]["replicas"] == 3
+    assert objects.existing("deployments", "handler-web")["spec"]["replicas"] == 3
     image = before["spec"]["template"]["spec"]["containers"][0]["image"]
     assert image == "web:v1.0.0"
 
     objects.handler("web")
     objects.ready("web")
     assert objects.get("services", "handler-web")
-    assert objects.there("deployments", "handler-web")["spec"]["replicas"] == 1
-    assert condition(objects.there("gatihandlers", "web"), "Suspended") == {}
+    assert objects.existing("deployments", "handler-web")["spec"]["replicas"] == 1
+    assert condition(objects.existing("gatihandlers", "web"), "Suspended") == {}
 
 
 def test_a_changed_config_map_rolls_the_pods(operator: OperatorProcess, objects: Objects) -> None:
     def digest() -> str:
-        template = objects.there("deployments", "handler-web")["spec"]["template"]["metadata"]
+        template = objects.existing("deployments", "handler-web")["spec"]["template"]["metadata"]
         return str(template["annotations"].get("gati.dev/config-digest"))
 
     shared = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "shared"}}
@@ -279,7 +279,7 @@ def test_kubectl_scale_of_the_handler_sets_its_replicas(
     objects.kubectl("scale", "gh", "web", "--replicas=3")
     handler = objects.ready("web")
     assert handler["spec"]["replicas"] == 3
-    assert objects.there("deployments", "handler-web")["spec"]["replicas"] == 3
+    assert objects.existing("deployments", "handler-web")["spec"]["replicas"] == 3
     assert handler["status"]["readyReplicas"] == 3
 
 
@@ -288,7 +288,7 @@ def test_a_child_deleted_in_the_foreground_is_recreated(
 ) -> None:
     objects.handler("web", replicas=2)
     objects.ready("web")
-    uid = objects.there("deployments", "handler-web")["metadata"]["uid"]
+    uid = objects.existing("deployments", "handler-web")["metadata"]["uid"]
     objects.kubectl("delete", "deployment", "handler-web", "--cascade=foreground")
 
     def made_again() -> bool:

@@ -44,7 +44,7 @@ def test_labels_and_annotations_of_others_stay_on_children(
     for child in children.values():
         assert child["metadata"]["labels"]["team"] == "blue"
         assert child["metadata"]["annotations"]["example.com/note"] == "keep"
-    assert objects.there("configmaps", "handler-web")["data"] == {"A": "2"}
+    assert objects.existing("configmaps", "handler-web")["data"] == {"A": "2"}
 
 
 def test_a_wiped_status_comes_back_the_same(operator: OperatorProcess, objects: Objects) -> None:
@@ -53,7 +53,7 @@ def test_a_wiped_status_comes_back_the_same(operator: OperatorProcess, objects: 
     operator.settle()
 
     def timeless() -> Any:
-        status = objects.there("gatihandlers", "web").get("status") or {}
+        status = objects.existing("gatihandlers", "web").get("status") or {}
         for each in status.get("conditions", ()):
             del each["lastTransitionTime"]
         return status
@@ -112,7 +112,7 @@ def test_a_container_of_others_stays_beside_the_handlers(
     objects.cluster.api.json("PATCH", path, added, "application/strategic-merge-patch+json")
     objects.handler("web", image="web:v2")
     assert objects.ready("web")["status"]["image"] == "web:v2"
-    template = objects.there("deployments", "handler-web")["spec"]["template"]["spec"]
+    template = objects.existing("deployments", "handler-web")["spec"]["template"]["spec"]
     images = {each["name"]: each["image"] for each in template["containers"]}
     assert images == {"side": "side:v1", "handler": "web:v2"}
 
@@ -123,7 +123,7 @@ def test_a_restart_of_the_pods_by_kubectl_is_not_undone(
     mark = "kubectl.kubernetes.io/restartedAt"
 
     def marks() -> dict[str, str]:
-        template = objects.there("deployments", "handler-web")["spec"]["template"]
+        template = objects.existing("deployments", "handler-web")["spec"]["template"]
         return dict(template["metadata"]["annotations"])
 
     objects.handler("web")

@@ -173,13 +173,13 @@ def test_every_right_is_seen_at_work_or_has_a_reviewed_reason(
 
 def conflicts(objects: Objects, kind: str) -> bool:
     """Does the handler say that its name is taken by an object of that kind?"""
-    found = condition(objects.there("gatihandlers", "taken"), "Ready")
+    found = condition(objects.existing("gatihandlers", "taken"), "Ready")
     return found.get("reason") == "NameConflict" and kind in found["message"]
 
 
 def service_gone_and_back(objects: Objects) -> None:
     """Delete the handler's Service and wait for the next one."""
-    uid = objects.there("services", "handler-taken")["metadata"]["uid"]
+    uid = objects.existing("services", "handler-taken")["metadata"]["uid"]
     objects.delete("services", "handler-taken")
 
     def back() -> bool:

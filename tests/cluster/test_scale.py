@@ -73,7 +73,9 @@ def check_no_write(operator: OperatorProcess, objects: Objects, rest: Callable[[
     assert operator.writes(mark) == []
 
     objects.merge("deployments", "handler-h0500", {"spec": {"replicas": 7}})
-    eventually(lambda: objects.there("deployments", "handler-h0500")["spec"]["replicas"] == 1, 60)
+    eventually(
+        lambda: objects.existing("deployments", "handler-h0500")["spec"]["replicas"] == 1, 60
+    )
     repairs = [write for write in operator.writes(mark) if write.resource == "deployments"]
     assert [write.name for write in repairs if not write.dry_run] == ["handler-h0500"]
 

@@ -126,7 +126,7 @@ def test_a_failed_run_stops_its_control_plane(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("operator", "step", "seen"),
     [
-        ("ignores_updates", "change user-handler", "my-app:v1.0.0"),
+        ("ignores_updates", "update user-handler", "my-app:v1.0.0"),
         ("leaks_a_child", "delete users-api", "1 object left: ConfigMap handler-users-api-leaked"),
     ],
 )
@@ -150,7 +150,7 @@ def check_failed(run: subprocess.CompletedProcess[str], step: str, seen: str) ->
     failed = re.search(r"FAILED: (.*)", run.stdout)
     assert failed is not None
     assert seen in failed[1]
-    log = re.search(r"all of them: (.*operator\.log)", run.stdout)
+    log = re.search(r"whole log: (.*operator\.log)", run.stdout)
     assert log is not None
     assert Path(log[1]).read_text()
 
@@ -159,7 +159,7 @@ def test_ctrl_c_stops_everything(tmp_path: Path) -> None:
     with started(tmp_path, "--keep") as run:
         assert run.stdout is not None
         for line in run.stdout:
-            if line.startswith("change user-handler"):
+            if line.startswith("update user-handler"):
                 break
         assert any("gati-operator" in command for command in running_in(tmp_path))
         run.send_signal(signal.SIGINT)
@@ -196,7 +196,7 @@ def test_an_existing_cluster_keeps_what_it_had(
     refused = demo(tmp_path, *context, **kubeconfig)
     assert refused.returncode == 2
     assert "create the namespace gati-demo-" in refused.stderr
-    assert ("create the definitions" in refused.stderr) is not has_definitions
+    assert ("create the CRDs" in refused.stderr) is not has_definitions
     assert "add --yes" in refused.stderr
     assert everything(cluster) == before
 

@@ -108,8 +108,8 @@ def line(members: list[Result]) -> str:
 
 def test_the_report_compares_the_plans_with_those_run():
     assert line(results()) == (
-        "handler-life: 3 writes x 3 phases = 9 plans; 9 run, 9 struck; of 1 writes that not every "
-        "undisturbed run has, 3 plans run, 0 struck"
+        "handler-life: 3 writes x 3 phases = 9 plans; 9 run, 9 struck; of 1 writes of only "
+        "some undisturbed runs, 3 plans run, 0 struck"
     )
 
 

@@ -98,7 +98,7 @@ def test_a_file_holds_only_what_differs_from_a_calm_run(tmp_path: Path):
     [
         ({"patients": 3}, "patients"),
         ({"rules": [{"phase": "before", "fault": "drop", "secnods": 3}]}, "secnods"),
-        ({"rules": [{"phase": "before", "fault": "cut"}]}, "cut is no fault of before"),
+        ({"rules": [{"phase": "before", "fault": "cut"}]}, "cut is not a fault of before"),
         ({"disturbances": [{"at": "x", "action": "cut", "second": 1}]}, "second"),
         ({"replicas": "two"}, r"\$\.replicas"),
     ],

@@ -863,5 +863,5 @@ async def test_errors_of_the_callback_are_raised_at_the_end(stub, authority, tmp
 
 
 def test_a_proxy_wants_an_https_server(tmp_path):
-    with pytest.raises(ValueError, match="no https URL"):
+    with pytest.raises(ValueError, match="not an https URL"):
         FaultProxy("http://127.0.0.1:1", tmp_path / "ca.pem", tmp_path)

@@ -52,8 +52,8 @@ def test_a_clock_that_jumps_does_so_for_the_whole_runtime(monkeypatch: pytest.Mo
     monkeypatch.setattr(impaired, "_jump", timedelta())
     monkeypatch.setenv("IMPAIRED_SECONDS", "3600")
 
-    impaired._put_the_clock_in()
-    impaired._leap()
+    impaired._install_clock()
+    impaired._jump_clock()
 
     for module in readers:
         ahead = module.datetime.now(UTC) - datetime.now(UTC)

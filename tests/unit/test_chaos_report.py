@@ -49,7 +49,7 @@ def test_a_failure_says_what_was_found_and_how_to_run_it_again():
         "",
         "FAILED watches/gone",
         "  health: bug 0",
-        "  again: make chaos REPLAY=out/1/plan.json",
+        "  replay: make chaos REPLAY=out/1/plan.json",
     ]
 
 
@@ -58,10 +58,10 @@ def test_many_findings_are_cut_and_it_is_said_where_the_rest_is():
     assert lines[-3:] == [
         f"  health: bug {SHOWN - 1}",
         "  and 3 more in out/1/findings.txt",
-        "  again: make chaos REPLAY=out/1/plan.json",
+        "  replay: make chaos REPLAY=out/1/plan.json",
     ]
 
 
 def test_the_summary_ends_with_the_failures():
-    assert list(summary([failed()], []))[-1] == "  again: make chaos REPLAY=out/1/plan.json"
+    assert list(summary([failed()], []))[-1] == "  replay: make chaos REPLAY=out/1/plan.json"
     assert "FAILED" not in "\n".join(summary([calm()], []))

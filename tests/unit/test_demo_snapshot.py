@@ -13,7 +13,7 @@ from demo.kubectl import Kubectl, KubectlError
 from demo.snapshot import Snapshot, condition, holds, lines
 
 NO_DEMO: Any = None
-"""For looks that read the snapshot only."""
+"""For observations that read the snapshot only."""
 
 ABOUT = {"kind": "GatiHandler", "name": "users"}
 HANDLER = {"kind": "GatiHandler", "metadata": {"name": "users", "generation": 1}}
@@ -50,14 +50,16 @@ def test_an_event_without_reason_and_message_is_shown() -> None:
     bare = without("reason", "message")
     assert lines(Snapshot((bare,))) == {"Event GatiHandler users e": "users: no reason: "}
     seen = Snapshot((bare, EVENT))
-    assert "user-handler: none" in steps.told(NO_DEMO, seen).text
+    assert "user-handler: none" in steps.reported(NO_DEMO, seen).text
     assert seen.events("GatiHandler", "users") == [bare, EVENT]
 
 
 def test_an_event_without_a_reason_is_not_created() -> None:
     about = {"kind": "GatiHandler", "name": steps.UPDATED}
     found = Snapshot(({**without("reason"), "involvedObject": about},))
-    assert steps.told(NO_DEMO, found).text == f"{steps.UPDATED}: no reason; {steps.DELETED}: none"
+    assert (
+        steps.reported(NO_DEMO, found).text == f"{steps.UPDATED}: no reason; {steps.DELETED}: none"
+    )
 
 
 def test_a_service_without_ports_is_shown() -> None:
@@ -90,6 +92,6 @@ def test_a_context_whose_cluster_is_missing_is_named(tmp_path: Any) -> None:
     class Existing(ExistingCluster):
         kubectl = Found(("kubectl",))
 
-    existing = Existing("none", "1", tmp_path, update_definitions=False)
+    existing = Existing("none", "1", tmp_path, update_crds=False)
     with pytest.raises(KubectlError, match="context none names no cluster"):
         existing.intent()
