@@ -29,7 +29,7 @@ def live(draw: st.DrawFn, child: Child, owner: Owner, parent: Object) -> Object:
 
 @st.composite
 def others(draw: st.DrawFn, kind: Kind, children: tuple[Child, ...]) -> Object:
-    """An object of somebody else's: with the labels of a child's pods, perhaps, or its name."""
+    """A foreign object: with the labels of a child's pods, perhaps, or its name."""
     bodies = [child.body for child in children if child.kind == kind]
     workloads = [child.body for child in children if child.kind == DEPLOYMENT]
     labels = [each["spec"]["template"]["metadata"]["labels"] for each in workloads]

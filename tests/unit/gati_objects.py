@@ -57,7 +57,7 @@ def stamped(parent: Object, child: Child) -> Object:
 
 
 def handler(name: str = "users", *, generation: int = 1, **spec: Any) -> Object:
-    """A GatiHandler with a path and an image, unless ``spec`` says otherwise (None: absent)."""
+    """A GatiHandler with a path and an image, unless ``spec`` has others (None: absent)."""
     merged = {"path": "/users", "image": IMAGE, "replicas": 3} | spec
     return {
         "apiVersion": "gati.dev/v1",

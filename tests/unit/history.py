@@ -35,7 +35,7 @@ class History(PartialApi):
         self.listing = 0
         self.listing_at_once = 0
         self.asked: Callable[[], object] = lambda: None
-        self._news = asyncio.Event()
+        self._changed = asyncio.Event()
 
     def write(self, name: str, text: str = "") -> Object:
         self.version += 1
@@ -68,8 +68,8 @@ class History(PartialApi):
         if event:
             self.events.append(event)
         self.broken = event is None
-        news, self._news = self._news, asyncio.Event()
-        news.set()
+        changed, self._changed = self._changed, asyncio.Event()
+        changed.set()
 
     def _called(self, verb: str, detail: str) -> None:
         self.calls.append((verb, detail))
@@ -125,10 +125,10 @@ class History(PartialApi):
                 if int(event.object["metadata"]["resourceVersion"]) > at:
                     at = int(event.object["metadata"]["resourceVersion"])
                     yield event._replace(object=_shown(event.object, names_only))
-            news = self._news
+            changed = self._changed
             try:
                 async with asyncio.timeout(min(left, self.bookmarks or left)):
-                    await news.wait()
+                    await changed.wait()
                 if self.broken:
                     return
             except TimeoutError:

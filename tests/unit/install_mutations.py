@@ -25,7 +25,7 @@ PRODUCT = frozenset({"commands", "contract", "crds", "gati", "objects", "reconci
 
 
 def outcome(replacements: Sequence[Replacement]) -> str:
-    """What a new process says of installing them."""
+    """What a new process reports of installing them."""
     read, write = os.pipe()
     if child := os.fork():
         os.close(write)
@@ -34,7 +34,7 @@ def outcome(replacements: Sequence[Replacement]) -> str:
             return pipe.read()
     with os.fdopen(write, "w", encoding="utf-8") as pipe:
         try:
-            pipe.write(trouble(replacements))
+            pipe.write(problem(replacements))
         except Exception as error:  # noqa: BLE001 - the child must not go on as a second parent
             pipe.write(repr(error))
         finally:
@@ -42,7 +42,7 @@ def outcome(replacements: Sequence[Replacement]) -> str:
             os._exit(0)
 
 
-def trouble(replacements: Sequence[Replacement]) -> str:
+def problem(replacements: Sequence[Replacement]) -> str:
     """What is wrong with them, or "installed"."""
     originals = [weakref.ref(function(each.target)) for each in replacements]
     try:

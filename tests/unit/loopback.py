@@ -20,7 +20,7 @@ DEPLOYMENT = Kind("apps", "v1", "Deployment", "deployments")
 
 
 class Server:
-    """Answers what ``self.answer`` says, and keeps what it was asked."""
+    """Answers with ``self.answer``, and keeps what it was asked."""
 
     def __init__(self) -> None:
         self.requests: list[web.Request] = []
@@ -36,7 +36,7 @@ class Server:
     async def empty(self, request: web.Request) -> web.StreamResponse:
         return web.json_response({"metadata": {}, "items": []})
 
-    def says(self, text: str = "", **options: Any) -> None:
+    def responds(self, text: str = "", **options: Any) -> None:
         async def answer(_request: web.Request) -> web.StreamResponse:
             return web.Response(text=text, **options)
 

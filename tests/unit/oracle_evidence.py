@@ -1,4 +1,4 @@
-"""Evidence for the oracles of the fault rig, in few words; see ``test_chaos_oracles.py``."""
+"""Evidence for the oracles of the fault rig, each case in a line; see ``test_chaos_oracles.py``."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ SECRET = "correct horse battery staple"
 class Case:
     """Evidence to which an oracle objects, and the nearest evidence to which it does not.
 
-    ``what`` says what is wrong with the bad one.
+    ``what`` names what is wrong with the bad one.
     """
 
     oracle: str

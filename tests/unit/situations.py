@@ -1,7 +1,7 @@
 """What a controller can be shown: a parent, what is there beside it, what became of its writes.
 
 It is made from what the controller itself plans and needs: the children of an earlier spec as the
-API server holds them, and objects of every kind that it looks at.
+API server holds them, and objects of every kind that it reads.
 """
 
 from __future__ import annotations
@@ -107,7 +107,7 @@ def _is_selected(obj: Object, watch: Watch) -> bool:
 
 @st.composite
 def situations(draw: st.DrawFn, subject: Subject) -> Situation:
-    """A parent with any objects beside it that its controller looks at, and any troubles."""
+    """A parent with any objects beside it that its controller reads, and any failures."""
     controller, kind = draw(st.sampled_from(subject.controllers)), subject.kind
     parent = draw(parents(subject))
     before = {**draw(parents(subject)), "metadata": parent["metadata"]}

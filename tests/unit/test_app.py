@@ -155,7 +155,7 @@ async def test_an_absent_optional_kind_leaves_the_process_ready(server):
         assert await process.sample('watch_last_frame_age_seconds{kind="Gadget"}') is None
 
 
-async def test_an_absent_required_kind_is_why_the_process_is_not_ready(server):
+async def test_an_absent_required_kind_keeps_the_process_unready(server):
     script(server, absent=("gadgets",))
     async with running(server, widgets(optional=False)) as process:
         await until(lambda: process.logged("waiting", log_level="warning"))
@@ -166,9 +166,7 @@ async def test_an_absent_required_kind_is_why_the_process_is_not_ready(server):
         assert (await process.get("/healthz"))[0] == 200
 
 
-async def test_silent_required_watches_are_unhealthy_beside_a_lively_optional_one(
-    server, monkeypatch
-):
+async def test_a_silent_required_watch_makes_the_process_unhealthy(server, monkeypatch):
     monkeypatch.setattr(app, "STALE_SECONDS", 0.3)
     script(server, lively=("gadgets",))
     async with running(server, widgets()) as process:

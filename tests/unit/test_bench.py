@@ -51,7 +51,7 @@ def test_the_slope_ignores_what_every_point_has_in_common() -> None:
     assert slope([(1000, 60), (1000, 61)]) == 0.0
 
 
-def test_growth_looks_at_the_last_half_only() -> None:
+def test_growth_is_measured_on_the_last_half_only() -> None:
     assert growth([10, 50, 90, 100, 100, 100, 100]) == pytest.approx(0.0)
     assert growth([0, 0, 99, 101]) == pytest.approx(2.0)
     assert growth([5]) == 0.0
@@ -83,7 +83,7 @@ def judged(*values: float, limit: float) -> str:
     return Row("x", "", spread(values), limit).verdict
 
 
-def test_a_verdict_rests_on_the_median_and_says_by_how_much() -> None:
+def test_a_verdict_rests_on_the_median_and_shows_the_margin() -> None:
     assert judged(1.0, 1.0, 1.0, limit=1.25) == "met, 20 % below"
     assert judged(2.0, 2.0, 2.0, limit=1.0) == "missed, 100 % above"
     assert judged(2.0, limit=2.0) == "met exactly"
@@ -91,7 +91,7 @@ def test_a_verdict_rests_on_the_median_and_says_by_how_much() -> None:
     assert judged(5.0, limit=0.0) == "missed by 5"
 
 
-def test_a_verdict_tells_when_the_rounds_disagree() -> None:
+def test_a_verdict_shows_that_the_rounds_disagree() -> None:
     assert judged(0.5, 0.9, 1.5, limit=1.0) == "met, 10 % below (not in every round)"
     assert judged(0.5, 1.1, 1.5, limit=1.0) == "missed, 10 % above (not in every round)"
 
@@ -268,9 +268,9 @@ def of_convergence(round_: int, contestant: str, seconds: float) -> dict[str, An
 def test_convergence_judges_the_median_of_the_rounds_ratios() -> None:
     pairs = [(1.2, 1.0), (3.0, 2.5), (9.0, 5.0)]
     samples = [
-        of_convergence(number, who, seconds)
+        of_convergence(number, side, seconds)
         for number, pair in enumerate(pairs)
-        for who, seconds in zip((convergence.OURS, convergence.FLOOR), pair, strict=True)
+        for side, seconds in zip((convergence.OURS, convergence.FLOOR), pair, strict=True)
     ]
     rows = convergence.judge(samples)
     assert rows[0].spread.median == pytest.approx(1.2)
@@ -285,7 +285,7 @@ def test_latency_judges_the_99th_percentile_of_each_round() -> None:
     assert [row.spread.median for row in targets] == [90.0, 90.0]
 
 
-def test_rest_misses_at_a_single_write() -> None:
+def test_rest_fails_at_a_single_write() -> None:
     sample = {
         "round": 0,
         "seconds": 60.0,
@@ -400,7 +400,7 @@ def test_the_page_shows_verdicts_machine_load_and_earlier_runs() -> None:
     assert "--quick" not in text
 
 
-def test_the_page_of_a_quick_run_says_that_it_is_no_result() -> None:
+def test_the_page_of_a_quick_run_states_that_it_is_not_a_result() -> None:
     record = a_record(settings={"quick": True})
     text = report.page([report.Section("rest", "q", "m", record, rest.judge(record.samples))])
     assert "`--quick` runs" in text
@@ -456,7 +456,7 @@ def test_the_page_shows_a_picture() -> None:
     assert "![Why?](benchmarks/rest.svg)" in report.page([section])
 
 
-def test_an_empty_page_says_how_to_make_each_measurement(tmp_path: Path) -> None:
+def test_an_empty_page_shows_the_command_of_each_measurement(tmp_path: Path) -> None:
     page = tmp_path / "page.md"
     done = CliRunner().invoke(cli, ["report", "--results", str(tmp_path), "--output", str(page)])
     assert done.exit_code == 0, done.output

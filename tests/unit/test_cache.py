@@ -1,4 +1,4 @@
-"""Newer replaces older and never the other way round, whichever way the two came."""
+"""A newer object replaces an older one and never the reverse, in any order of answers and frames."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def owned_by(uid: str) -> list[dict[str, Any]]:
     return [{"kind": "X", "name": "x", "uid": uid, "controller": True}]
 
 
-class Told(list[tuple[str, str, str]]):
+class Changes(list[tuple[str, str, str]]):
     """What a store announced: (name, old version, new version)."""
 
     def __call__(self, old: Object | None, new: Object | None) -> None:
@@ -38,10 +38,10 @@ class Told(list[tuple[str, str, str]]):
         self.append((name, *versions))
 
 
-def made(watch: Watch | None = None, **options: Any) -> tuple[Store, Told]:
-    store, told = Store(watch or Watch(POD), **options), Told()
-    store.on_change.append(told)
-    return store, told
+def made(watch: Watch | None = None, **options: Any) -> tuple[Store, Changes]:
+    store, changes = Store(watch or Watch(POD), **options), Changes()
+    store.on_change.append(changes)
+    return store, changes
 
 
 def held(store: Store, name: str = "a") -> Object:
@@ -59,11 +59,11 @@ def names(store: Store) -> list[str]:
 
 
 def test_an_own_write_is_announced_once():
-    store, told = made()
+    store, changes = made()
     store.replace(store.cut([]), "10")
     store.put(pod(version=11, labels={"x": "1"}))
     store.observe(WatchEvent("ADDED", pod(version=11, labels={"x": "1"})))
-    assert told == [("a", "", "11")]
+    assert changes == [("a", "", "11")]
 
 
 def test_an_older_frame_does_not_undo_an_own_write():
@@ -74,7 +74,7 @@ def test_an_older_frame_does_not_undo_an_own_write():
     assert held(store)["metadata"]["labels"] == {"x": "mine"}
 
 
-def test_an_answer_after_the_deletion_does_not_restore_the_object():
+def test_a_late_answer_does_not_restore_a_deleted_object():
     store, _ = made()
     store.replace(store.cut([pod(version=10)]), "10")
     store.observe(WatchEvent("DELETED", pod(version=12)))
@@ -83,12 +83,12 @@ def test_an_answer_after_the_deletion_does_not_restore_the_object():
 
 
 def test_frames_before_an_own_delete_do_not_restore_the_object():
-    store, told = made()
+    store, changes = made()
     store.replace(store.cut([pod(version=10)]), "10")
     store.remove(pod(version=10))
     store.observe(WatchEvent("MODIFIED", pod(version=11)))
     store.put(pod(version=12))
-    assert told[-1] == ("a", "10", "")
+    assert changes[-1] == ("a", "10", "")
     assert names(store) == []
     store.observe(WatchEvent("DELETED", pod(version=13)))
     assert store.remembered() == 0
@@ -135,11 +135,11 @@ def test_an_older_deletion_does_not_undo_an_own_write():
 
 
 def test_a_new_uid_is_announced_as_deletion_and_addition():
-    store, told = made()
+    store, changes = made()
     store.replace(store.cut([pod(version=10, uid="old")]), "10")
-    told.clear()
+    changes.clear()
     store.observe(WatchEvent("MODIFIED", pod(version=12, uid="new")))
-    assert told == [("a", "10", ""), ("a", "", "12")]
+    assert changes == [("a", "10", ""), ("a", "", "12")]
 
 
 def test_an_own_delete_of_an_older_version_counts():
@@ -151,7 +151,7 @@ def test_an_own_delete_of_an_older_version_counts():
 
 
 def test_a_delete_answered_after_its_frame_is_not_remembered():
-    store, told = made()
+    store, changes = made()
     store.replace(store.cut([pod(version=10)]), "10")
     store.observe(WatchEvent("DELETED", pod(version=11)))
     store.remove(pod(version=10))
@@ -159,7 +159,7 @@ def test_a_delete_answered_after_its_frame_is_not_remembered():
     store.put(pod(version=12, uid="next"))
     store.remove(pod(version=10))
     assert names(store) == ["a"]
-    assert told[-1] == ("a", "", "12")
+    assert changes[-1] == ("a", "", "12")
 
 
 def test_unconfirmed_own_deletes_are_bounded():
@@ -176,22 +176,22 @@ def test_unconfirmed_own_deletes_are_bounded():
 
 
 def test_a_list_announces_only_differences():
-    store, told = made()
+    store, changes = made()
     store.replace(store.cut([pod("a", 1), pod("b", 2), pod("c", 3)]), "10")
-    told.clear()
+    changes.clear()
     store.replace(store.cut([pod("a", 1), pod("b", 12, labels={"x": "1"}), pod("d", 11)]), "12")
-    assert sorted(told) == [("b", "2", "12"), ("c", "3", ""), ("d", "", "11")]
+    assert sorted(changes) == [("b", "2", "12"), ("c", "3", ""), ("d", "", "11")]
     assert names(store) == ["a", "b", "d"]
 
 
 def test_a_list_does_not_undo_later_own_writes():
-    store, told = made()
+    store, changes = made()
     store.replace(store.cut([pod("a", 5)]), "10")
     store.put(pod("a", 12))
     store.put(pod("b", 13))
-    told.clear()
+    changes.clear()
     store.replace(store.cut([pod("a", 5)]), "11")
-    assert (names(store), told) == (["a", "b"], [])
+    assert (names(store), changes) == (["a", "b"], [])
     assert held(store)["metadata"]["resourceVersion"] == "12"
 
 
@@ -245,10 +245,10 @@ def test_managed_fields_are_dropped_from_a_copy():
 
 
 def test_a_version_alone_is_stored_and_not_announced():
-    store, told = made()
+    store, changes = made()
     store.put(pod(version=1, managedFields=[1]))
     store.put(pod(version=2, managedFields=[2]))
-    assert told == [("a", "", "1")]
+    assert changes == [("a", "", "1")]
     assert held(store)["metadata"]["resourceVersion"] == "2"
 
 
@@ -258,13 +258,13 @@ def test_keep_cuts_objects_and_drops_them():
             return None
         return {"metadata": obj["metadata"]}
 
-    store, told = made(Watch(POD, keep=keep))
+    store, changes = made(Watch(POD, keep=keep))
     store.put(pod(version=1))
     assert "kind" not in held(store)
     store.observe(WatchEvent("MODIFIED", pod(version=2, labels={"x": "1"})))
-    assert told == [("a", "", "1"), ("a", "1", "")]
+    assert changes == [("a", "", "1"), ("a", "1", "")]
     store.observe(WatchEvent("MODIFIED", pod(version=3)))
-    assert told[2:] == [("a", "", "3")]
+    assert changes[2:] == [("a", "", "3")]
 
 
 def test_children_are_found_by_owner_as_it_changes():
@@ -368,7 +368,7 @@ def test_answers_and_frames_in_any_order_converge(data):
         id(event): data.draw(st.integers(history.index(event), len(history))) for event in written
     }
     listed = data.draw(st.integers(0, len(history)))
-    store, told = made()
+    store, changes = made()
     for at in range(len(history) + 1):
         if at == listed:
             last = history[at - 1] if at else None
@@ -383,5 +383,5 @@ def test_answers_and_frames_in_any_order_converge(data):
     expected = [history[-1].object] if history[-1].type != "DELETED" else []
     held = [(store.get(*key) or {})["metadata"]["labels"] for key in store]
     assert held == [each["metadata"]["labels"] for each in expected]
-    for (_, _, new), (_, old, _) in itertools.pairwise(told):
+    for (_, _, new), (_, old, _) in itertools.pairwise(changes):
         assert new == old, "announcements are a chain without gaps"

@@ -49,7 +49,7 @@ def test_writes_count_in_the_order_of_their_time():
     ]
 
 
-def test_the_writes_of_events_are_told_apart_by_number():
+def test_the_writes_of_events_are_numbered():
     of_event = {"verb": "create", "resource": "events"}
     assert keys(entry(1.1, **of_event, name="a.1"), entry(1.2, **of_event, name="b.2")) == [
         "create: create events/* #1",

@@ -1,4 +1,4 @@
-"""What disturbances need of a run, and what they leave alone."""
+"""What a disturbance requires of a run, and what it must not touch."""
 
 from __future__ import annotations
 

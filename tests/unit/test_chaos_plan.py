@@ -1,4 +1,4 @@
-"""A plan is complete: its file or its seed brings the same run again, and a slip is named."""
+"""A plan is complete: its file or its seed gives the same run again, and an invalid field is named."""
 
 from __future__ import annotations
 

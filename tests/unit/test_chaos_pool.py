@@ -1,4 +1,4 @@
-"""When a plan is run again."""
+"""A plan is run again only while its fault did not strike."""
 
 from __future__ import annotations
 

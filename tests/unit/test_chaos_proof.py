@@ -1,4 +1,4 @@
-"""What counts as catching a mutation."""
+"""A mutation is caught by an oracle that it names, and not by its control."""
 
 from typing import Any
 

@@ -280,13 +280,13 @@ async def test_a_server_that_closes_closes_the_clients_connection(proxy, stub):
 
 
 async def test_an_answer_with_an_error_to_a_watch_passes(proxy, stub, client):
-    stub.says("too many", status=429, headers={"Retry-After": "1"})
+    stub.responds("too many", status=429, headers={"Retry-After": "1"})
     assert await get(client, WATCH) == (429, b"too many")
     entry = proxy.trace.entries()[0]
     assert (entry.code, entry.server_code, entry.frames) == (429, 429, 0)
 
 
-async def test_what_is_no_http_is_closed(proxy):
+async def test_a_connection_without_http_is_closed(proxy):
     async with raw(proxy) as peer:
         peer.writer.write(b"\x00\x01 nonsense\r\n\r\n")
         assert (await peer.rest())[1] in {"closed", "reset"}
@@ -295,7 +295,7 @@ async def test_what_is_no_http_is_closed(proxy):
 # The trace
 
 
-async def test_a_trace_says_who_asked_for_what_and_what_came(proxy, client):
+async def test_a_trace_holds_user_request_and_answer(proxy, client):
     await create(client, "a", params={"dryRun": "All"}, headers={"Authorization": "Bearer s3cr3t"})
     leases = "/apis/coordination.k8s.io/v1/namespaces/n/leases"
     async with client.put(f"{leases}/l", json={"spec": {"holderIdentity": "me"}}) as response:
@@ -316,7 +316,7 @@ async def test_a_trace_says_who_asked_for_what_and_what_came(proxy, client):
 # Before a request is forwarded
 
 
-async def test_dropped_before_it_is_forwarded(proxy, stub):
+async def test_a_request_is_dropped_before_it_is_forwarded(proxy, stub):
     index = proxy.add(before("drop"))
     async with raw(proxy) as peer:
         peer.send("POST", PODS)
@@ -327,7 +327,7 @@ async def test_dropped_before_it_is_forwarded(proxy, stub):
     assert (entry.code, entry.server_code, entry.fault, entry.rule) == (0, 0, "before/drop", 0)
 
 
-async def test_delayed_before_it_is_forwarded(proxy, stub, client):
+async def test_a_request_is_delayed_before_it_is_forwarded(proxy, stub, client):
     proxy.add(before("delay", seconds=0.3, verb="create"))
     work = asyncio.create_task(create(client))
     await until(lambda: proxy.hits(0))
@@ -336,7 +336,7 @@ async def test_delayed_before_it_is_forwarded(proxy, stub, client):
     assert (await work)[0] == 201
 
 
-async def test_hanging_until_the_rule_is_removed(proxy, stub):
+async def test_a_request_hangs_until_the_rule_is_removed(proxy, stub):
     index = proxy.add(before("hang", count=0))
     async with raw(proxy) as peer:
         peer.send()
@@ -346,7 +346,7 @@ async def test_hanging_until_the_rule_is_removed(proxy, stub):
     assert stub.requests == []
 
 
-async def test_hanging_for_some_seconds(proxy):
+async def test_a_request_hangs_for_the_seconds_of_its_rule(proxy):
     proxy.add(before("hang", seconds=0.05))
     async with raw(proxy) as peer:
         peer.send()
@@ -372,7 +372,7 @@ async def test_a_client_that_gives_up_on_a_hang_is_forgotten(proxy, stub):
         ({"code": 200, "text": '{"kind":"Status"}'}, "application/json", b'{"kind":"Status"}'),
     ],
 )
-async def test_another_answer_in_place_of_forwarding(proxy, stub, client, fields, kind, part):
+async def test_a_request_gets_the_rules_answer_unforwarded(proxy, stub, client, fields, kind, part):
     proxy.add(before("respond", **fields))
     async with client.post(PODS, json={}) as response:
         assert part in await response.read()
@@ -390,7 +390,7 @@ async def test_a_watch_gets_another_answer(proxy, stub, client, code):
     assert stub.requests == []
 
 
-async def test_committed_late_after_a_timeout(proxy, stub, client):
+async def test_a_write_is_committed_after_the_clients_timeout(proxy, stub, client):
     proxy.add(before("late", seconds=0.1, verb="write"))
     code, body = await create(client)
     assert (code, body["reason"], stub.writes) == (504, "Timeout", [])
@@ -399,7 +399,7 @@ async def test_committed_late_after_a_timeout(proxy, stub, client):
     assert (proxy.trace.entries()[0].code, proxy.forwarded_writes()) == (504, 1)
 
 
-async def test_stale_is_the_oldest_answer_to_the_same_question(proxy, stub, client):
+async def test_a_stale_answer_is_the_oldest_to_the_same_request(proxy, stub, client):
     proxy.add(before("stale", first=3, count=0))
     first = await get(client)
     second = await get(client)
@@ -411,7 +411,7 @@ async def test_stale_is_the_oldest_answer_to_the_same_question(proxy, stub, clie
     assert len(stub.requests) == 3
 
 
-async def test_killed_before_a_write(proxy, stub, kills):
+async def test_a_kill_strikes_before_a_write(proxy, stub, kills):
     proxy.add(before("kill", verb="write"))
     async with raw(proxy) as peer, raw(proxy) as other:
         peer.send("DELETE")
@@ -426,7 +426,7 @@ async def test_killed_before_a_write(proxy, stub, kills):
 # After the server's answer
 
 
-async def test_dropped_after_it_was_committed(proxy, stub):
+async def test_a_committed_write_is_dropped(proxy, stub):
     proxy.add(committed("drop"))
     async with raw(proxy) as peer:
         peer.send("POST", PODS)
@@ -438,7 +438,7 @@ async def test_dropped_after_it_was_committed(proxy, stub):
     assert (entry.fault, entry.name, entry.resource_version) == ("committed/drop", "a", "1")
 
 
-async def test_killed_after_it_was_committed(proxy, stub, kills):
+async def test_a_kill_strikes_after_a_committed_write(proxy, stub, kills):
     proxy.add(committed("kill", verb="write"))
     async with raw(proxy) as peer:
         peer.send("DELETE")
@@ -446,7 +446,7 @@ async def test_killed_after_it_was_committed(proxy, stub, kills):
     assert (len(kills), stub.writes) == (1, ["DELETE"])
 
 
-async def test_delayed_and_hanging_after_it_was_committed(proxy, stub, client):
+async def test_a_committed_write_is_delayed_or_hangs(proxy, stub, client):
     proxy.add(committed("delay", seconds=0.2))
     work = asyncio.create_task(create(client))
     await until(lambda: stub.writes and proxy.hits(0))
@@ -457,7 +457,7 @@ async def test_delayed_and_hanging_after_it_was_committed(proxy, stub, client):
     assert stub.writes == ["POST", "POST"]
 
 
-async def test_an_answer_in_half(proxy, client):
+async def test_an_answer_is_cut_in_half(proxy, client):
     whole = await get(client)
     proxy.add(committed("truncate"))
     async with raw(proxy) as peer:
@@ -469,7 +469,7 @@ async def test_an_answer_in_half(proxy, client):
     assert (len(body), whole[1][:9], end) == (len(whole[1]) // 2, body[:9], "closed")
 
 
-async def test_another_answer_in_place_of_the_servers(proxy, stub, client):
+async def test_a_servers_answer_is_replaced(proxy, stub, client):
     proxy.add(committed("respond", code=504))
     assert (await create(client))[0] == 504
     assert stub.writes == ["POST"]
@@ -477,7 +477,7 @@ async def test_another_answer_in_place_of_the_servers(proxy, stub, client):
     assert (entry.code, entry.server_code, entry.created) == (504, 201, True)
 
 
-async def test_duplicated_and_the_first_answer_is_given(proxy, stub, client):
+async def test_a_write_is_duplicated_and_its_first_answer_given(proxy, stub, client):
     proxy.add(committed("duplicate"))
     code, body = await create(client)
     assert (code, body["metadata"]["resourceVersion"]) == (201, "1")
@@ -486,7 +486,7 @@ async def test_duplicated_and_the_first_answer_is_given(proxy, stub, client):
     assert (proxy.forwarded_writes(), len(proxy.trace.entries())) == (2, 1)
 
 
-async def test_replayed_after_the_client_has_its_answer(proxy, stub, client):
+async def test_a_write_is_replayed_after_its_answer(proxy, stub, client):
     proxy.add(committed("replay", seconds=0.1))
     assert (await create(client))[0] == 201
     assert stub.writes == ["POST"]
@@ -497,7 +497,7 @@ async def test_replayed_after_the_client_has_its_answer(proxy, stub, client):
 # After the client's answer
 
 
-async def test_killed_after_the_answer_with_no_write_in_between(proxy, stub, kills):
+async def test_a_kill_after_an_answer_precedes_the_next_write(proxy, stub, kills):
     proxy.add(Rule(phase="answered", fault="kill", verb="create"))
     async with raw(proxy) as peer, raw(proxy) as other:
         peer.send("POST", PODS)
@@ -528,7 +528,7 @@ async def test_reads_pass_between_the_answer_and_the_kill(proxy, stub, kills):
 # In a watch
 
 
-async def test_cut_ends_the_watch_in_good_order(proxy, client):
+async def test_a_cut_ends_the_watch_without_a_reset(proxy, client):
     proxy.add(stream("cut", frame="MODIFIED"))
     assert await lines(client) == FRAMES[:3]
     assert await lines(client) == FRAMES
@@ -563,7 +563,7 @@ async def test_a_watch_breaks(proxy, fault, frames, end):
         (stream("swallow", first=2, count=2), [FRAMES[0], FRAMES[3]]),
     ],
 )
-async def test_frames_come_otherwise_than_they_were(proxy, client, rule, expected):
+async def test_frames_are_changed_by_their_fault(proxy, client, rule, expected):
     proxy.add(rule)
     assert await lines(client) == expected
 
@@ -607,7 +607,7 @@ async def test_silence_leaves_the_watch_open_and_others_run(proxy, client):
             await response.content.readline()
 
 
-async def test_killed_at_a_frame(proxy, kills):
+async def test_a_kill_strikes_at_a_frame(proxy, kills):
     proxy.add(stream("kill", frame="MODIFIED"))
     async with raw(proxy) as peer:
         peer.send(target=WATCH)
@@ -627,7 +627,7 @@ async def test_the_end_of_the_initial_events_can_be_withheld(proxy, stub, client
 # Switches
 
 
-async def test_cut_resets_what_is_open_and_lets_new_ones_in(proxy, stub):
+async def test_a_cut_resets_open_connections_and_accepts_new_ones(proxy, stub):
     stub.open = True
     async with raw(proxy) as idle, raw(proxy) as watching:
         watching.send(target=WATCH)
@@ -641,7 +641,7 @@ async def test_cut_resets_what_is_open_and_lets_new_ones_in(proxy, stub):
         assert (await create(again))[0] == 201
 
 
-async def test_refused_until_accepted(proxy, client):
+async def test_connections_are_refused_until_accepted(proxy, client):
     await create(client)
     proxy.refuse()
     with pytest.raises(OSError):
@@ -654,7 +654,7 @@ async def test_refused_until_accepted(proxy, client):
         assert await peer.reader.readuntil(b"200 OK")
 
 
-async def test_swallowed_until_released(proxy, stub, client):
+async def test_connections_are_swallowed_until_released(proxy, stub, client):
     stub.open = True
     async with client.get(WATCH) as response:
         for _ in FRAMES:
@@ -707,7 +707,9 @@ async def test_a_rejected_token_gets_401(proxy, stub, client):
     assert (len(stub.requests), proxy.trace.entries()[0].fault) == (1, "before/respond")
 
 
-async def test_redirected_to_another_server(proxy, stub, authority, client, tmp_path):
+async def test_connections_are_redirected_to_another_server(
+    proxy, stub, authority, client, tmp_path
+):
     other = Stub(authority.issue_cert("127.0.0.1"))
     runner = await other.start(other.context)
     try:
@@ -829,7 +831,7 @@ async def test_a_handshake_that_is_given_up_closes_its_connection(stub, turns):
         await until(lambda: ours.fileno() == -1)
 
 
-async def test_clients_that_leave_while_the_server_is_reached_leave_nothing_open(proxy, stub):
+async def test_a_client_gone_during_the_connect_leaves_nothing_open(proxy, stub):
     for rounds in range(20):
         async with raw(proxy) as peer:
             peer.send()

@@ -59,18 +59,18 @@ def test_a_list_of_the_same_adds_nothing(recorder: Blind):
     assert listed(recorder, obj("a")) == []
 
 
-def test_what_vanished_during_a_gap_was_deleted(recorder: Blind):
+def test_an_object_that_vanished_in_a_gap_was_deleted(recorder: Blind):
     listed(recorder, obj("a"), obj("b"))
     assert listed(recorder, obj("b")) == ["DELETED a 1"]
     assert recorder.get("services", "a") is None
 
 
-def test_what_changed_during_a_gap_was_modified_once(recorder: Blind):
+def test_an_object_changed_in_a_gap_was_modified_once(recorder: Blind):
     listed(recorder, obj("a"))
     assert listed(recorder, obj("a", version="7")) == ["MODIFIED a 1"]
 
 
-def test_what_was_made_anew_during_a_gap_was_deleted_and_added(recorder: Blind):
+def test_an_object_recreated_in_a_gap_was_deleted_and_added(recorder: Blind):
     listed(recorder, obj("a"))
     assert listed(recorder, obj("a", uid="2", version="7")) == ["DELETED a 1", "ADDED a 2"]
     assert counts(recorder.frames(), ("services",)) == {
@@ -79,7 +79,7 @@ def test_what_was_made_anew_during_a_gap_was_deleted_and_added(recorder: Blind):
     }
 
 
-def test_one_resource_is_not_the_other(recorder: Blind):
+def test_resources_are_counted_apart(recorder: Blind):
     listed(recorder, obj("a"))
     recorder.items = []
     recorder._list("configmaps")

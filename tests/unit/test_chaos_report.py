@@ -1,4 +1,4 @@
-"""The report counts what was run, struck and failed, and says how to run a failure again."""
+"""The report counts what was run, struck and failed, and shows how to run a failure again."""
 
 from __future__ import annotations
 
@@ -34,17 +34,17 @@ def test_each_group_has_a_row_with_its_counts():
     assert table["watches"] == ["1", "0", "1"]
 
 
-def test_recovery_is_told_as_median_p95_and_maximum():
+def test_recovery_is_shown_as_median_p95_and_maximum():
     table = rows(*(calm(float(number)) for number in range(1, 21)))
     assert table["requests"][3:] == ["10.5", "s", "19.0", "s", "20.0", "s"]
 
 
-def test_what_had_nothing_to_recover_from_has_no_recovery():
+def test_a_run_without_a_fault_has_no_recovery():
     assert rows(calm())["requests"] == ["1", "1", "0"]
     assert rows(calm(), calm(3.0))["requests"][3:] == ["3.0", "s"] * 3
 
 
-def test_a_failure_says_what_was_found_and_how_to_run_it_again():
+def test_a_failure_shows_its_findings_and_its_command():
     assert list(failures([calm(), failed()])) == [
         "",
         "FAILED watches/gone",
@@ -53,7 +53,7 @@ def test_a_failure_says_what_was_found_and_how_to_run_it_again():
     ]
 
 
-def test_many_findings_are_cut_and_it_is_said_where_the_rest_is():
+def test_many_findings_are_cut_with_a_pointer_to_the_rest():
     lines = list(failures([failed(SHOWN + 3)]))
     assert lines[-3:] == [
         f"  health: bug {SHOWN - 1}",

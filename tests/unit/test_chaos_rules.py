@@ -105,7 +105,7 @@ def test_a_dry_run_is_not_a_write():
     assert not any(Request(verb, dry_run=True).is_write for verb in VERBS)
 
 
-def test_a_body_says_its_name_and_a_lease_its_holder_or_nothing():
+def test_a_body_gives_its_name_and_a_lease_its_holder():
     body = b'{"metadata":{"name":"a","resourceVersion":"7"},"spec":{"holderIdentity":"me"}}'
     assert (named(body).name, named(body).resource_version, holder_of(body)) == ("a", "7", "me")
     for nothing in (b"", b"[]", b"\xff", b'{"metadata":null,"spec":null}', b'{"spec":[]}'):
@@ -254,7 +254,7 @@ def test_frames_are_counted_over_all_streams():
         ("can be stale", {"phase": "before", "fault": "stale", "verb": "create"}),
     ],
 )
-def test_a_rule_that_makes_no_sense_says_why(problem, fields):
+def test_an_invalid_rule_is_refused_with_its_reason(problem, fields):
     with pytest.raises(ValueError, match=problem):
         Rule(**fields)
     with pytest.raises(msgspec.DecodeError):
@@ -318,7 +318,7 @@ def test_lines_are_the_same_wherever_chunks_are_cut(cuts):
     assert splitter.size == len(b"tail")
 
 
-def test_a_frame_says_its_type_and_object():
+def test_a_frame_gives_its_type_and_object():
     line = b'{"type":"ADDED","object":{"metadata":{"name":"a","namespace":"n","x":1},"spec":{}}}\n'
     assert frame_of(line) == Frame("ADDED", "a", "n")
     end = {"metadata": {"annotations": {"k8s.io/initial-events-end": "true"}}}
@@ -346,7 +346,7 @@ def test_a_frame_says_its_type_and_object():
         ("kill", [], "kill"),
     ],
 )
-def test_each_fault_makes_its_own_of_a_frame(fault, written, then):
+def test_each_fault_changes_a_frame_in_its_way(fault, written, then):
     found = step(fault, b"frame\n", [b"1\n", b"2\n"], 2.0, 500)
     assert (list(found.written), found.then) == (written, then)
     assert found.seconds == (2.0 if fault == "delay" else 0.0)

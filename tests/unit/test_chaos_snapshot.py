@@ -1,4 +1,4 @@
-"""What is compared of a step: everything but what is masked by name, and each mask masks."""
+"""A step is compared but for the fields masked by name, and each mask hides something."""
 
 from __future__ import annotations
 

@@ -46,7 +46,7 @@ async def found(cluster: Cluster) -> dict[str, tuple[bool, str, str]]:
     return {each.subject: (each.fits, each.detail, each.remedy) for each in findings}
 
 
-async def test_check_tells_which_definitions_are_missing(server):
+async def test_check_names_the_missing_definitions(server):
     findings = await found(cluster_of(server))
     assert findings["CRD gatihandlers.gati.dev"] == (True, "v1 is served", "")
     fits, detail, remedy = findings["CRD gativersions.gati.dev"]
@@ -75,6 +75,6 @@ async def test_check_lists_missing_rights(server):
 
 
 @pytest.mark.parametrize(("version", "fits"), [("v1.30.9", False), ("v1.31.0", True), ("", False)])
-async def test_check_wants_a_recent_server(server, version, fits):
+async def test_check_refuses_an_old_server(server, version, fits):
     findings = await found(cluster_of(server, version=version))
     assert findings["Kubernetes"][0] is fits

@@ -131,7 +131,7 @@ async def test_a_missing_child_is_made_by_an_apply_that_only_creates(api):
     assert caught.value.code == 409
 
 
-async def test_a_shared_object_is_written_as_it_was_seen_or_not_at_all(api):
+async def test_a_shared_object_is_written_only_as_it_was_seen(api):
     seen = await theirs(api)
     wanted = child(hold="shared", data={"a": "2"})
     await edit(api, {"data": {"b": "1"}})
@@ -156,7 +156,7 @@ async def test_a_shared_object_that_is_missing_is_not_created(api):
 # Deletions.
 
 
-async def test_a_delete_answers_what_is_left(api):
+async def test_a_delete_returns_what_is_left(api):
     await theirs(api, finalizers=["example.com/theirs"])
     left = await delete(api, CONFIG_MAP, await there(api) or {})
     assert left is not None
@@ -167,7 +167,7 @@ async def test_a_delete_answers_what_is_left(api):
     assert await delete(api, CONFIG_MAP, left) is None, "what is gone already is gone"
 
 
-async def test_a_delete_is_of_the_state_and_the_object_that_were_seen(api):
+async def test_a_delete_is_bound_to_the_uid_and_version_seen(api):
     seen = await theirs(api)
     await edit(api, {"data": {"b": "1"}})
     with pytest.raises(ApiError) as caught:
@@ -180,7 +180,7 @@ async def test_a_delete_is_of_the_state_and_the_object_that_were_seen(api):
     assert await there(api) == another
 
 
-async def test_a_replacement_deletes_first_and_creates_when_that_is_over(api):
+async def test_a_replacement_creates_once_the_old_object_is_gone(api):
     first = await writing(api, child(replaced=True)).settle(None)
     assert first.action is Action.CREATED
     await edit(api, {"metadata": {"finalizers": ["example.com/theirs"]}})

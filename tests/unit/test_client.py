@@ -29,7 +29,7 @@ def refuse() -> float | None:
 async def test_status_becomes_an_api_error_with_its_causes(server, connect):
     causes = [{"reason": "FieldManagerConflict", "field": ".spec"}]
     body = status(409, "Conflict", "no", causes=causes, retryAfterSeconds=3)
-    server.says(json.dumps(body), status=409, content_type="application/json")
+    server.responds(json.dumps(body), status=409, content_type="application/json")
     with pytest.raises(ApiError) as caught:
         await connect().create(POD, BODY)
     error = caught.value
@@ -37,8 +37,8 @@ async def test_status_becomes_an_api_error_with_its_causes(server, connect):
     assert (error.retry_after, error.causes) == (3, tuple(causes))
 
 
-async def test_429_is_text_and_names_its_wait_in_a_header(server, connect):
-    server.says("Too many requests\n", status=429, headers={"Retry-After": "7"})
+async def test_a_429_is_text_with_its_wait_in_a_header(server, connect):
+    server.responds("Too many requests\n", status=429, headers={"Retry-After": "7"})
     with pytest.raises(ApiError) as caught:
         await connect().list(POD)
     assert (caught.value.code, caught.value.retry_after) == (429, 7)
@@ -47,15 +47,15 @@ async def test_429_is_text_and_names_its_wait_in_a_header(server, connect):
 
 @pytest.mark.parametrize("header", ["²", "soon", "-7", "Wed, 21 Oct 2026 07:28:00 GMT"])
 async def test_a_wait_that_is_no_number_of_seconds_is_none(server, connect, header):
-    server.says("busy\n", status=503, headers={"Retry-After": header})
+    server.responds("busy\n", status=503, headers={"Retry-After": header})
     with pytest.raises(ApiError) as caught:
         await connect().list(POD)
     assert (caught.value.code, caught.value.retry_after) == (503, None)
 
 
-async def test_a_proxys_page_is_cut_to_its_words(server, connect):
+async def test_a_proxys_page_is_cut_to_its_text(server, connect):
     page = "<html><body><h1>502 Bad\nGateway</h1>" + "x" * 9999
-    server.says(page, status=502, content_type="text/html")
+    server.responds(page, status=502, content_type="text/html")
     with pytest.raises(ApiError) as caught:
         await connect().get(POD, "n", "a")
     assert caught.value.message.startswith("502 Bad Gateway")
@@ -63,20 +63,20 @@ async def test_a_proxys_page_is_cut_to_its_words(server, connect):
 
 
 async def test_a_page_with_a_good_status_is_no_answer(server, connect):
-    server.says("<html>sign in</html>", content_type="text/html")
+    server.responds("<html>sign in</html>", content_type="text/html")
     with pytest.raises(Unreachable, match="not JSON"):
         await connect().get(POD, "n", "a")
 
 
 async def test_a_list_without_metadata_is_no_answer(server, connect):
     """Taken for a list of nothing it would let everything seem to be gone."""
-    server.says("{}", content_type="application/json")
+    server.responds("{}", content_type="application/json")
     with pytest.raises(Unreachable, match="no list"):
         await connect().list(POD)
 
 
 async def test_a_redirect_is_an_error_and_not_followed(server, connect):
-    server.says(status=302, headers={"Location": server.url + "/elsewhere"})
+    server.responds(status=302, headers={"Location": server.url + "/elsewhere"})
     with pytest.raises(ApiError) as caught:
         await connect().get(POD, "n", "a")
     assert caught.value.code == 302
@@ -114,16 +114,16 @@ async def test_all_pages_of_a_list_share_one_deadline(server, connect):
 # Reads
 
 
-async def test_get_tells_a_missing_object_from_a_missing_type(server, connect):
+async def test_get_distinguishes_a_missing_object_and_a_missing_type(server, connect):
     body = status(404, "NotFound", 'pods "a" not found', name="a", kind="pods")
-    server.says(json.dumps(body), status=404, content_type="application/json")
+    server.responds(json.dumps(body), status=404, content_type="application/json")
     assert await connect().get(POD, "n", "a") is None
     body = status(404, "NotFound", "the server could not find the requested resource")
-    server.says(json.dumps(body), status=404, content_type="application/json")
+    server.responds(json.dumps(body), status=404, content_type="application/json")
     with pytest.raises(ApiError) as caught:
         await connect().get(POD, "n", "a")
     assert caught.value.code == 404
-    server.says("404 page not found", status=404)
+    server.responds("404 page not found", status=404)
     with pytest.raises(ApiError):
         await connect().get(POD, "n", "a")
 
@@ -178,8 +178,8 @@ async def test_pages_that_always_expire_are_given_up(server, connect):
     assert (caught.value.code, len(server.requests)) == (410, 3)
 
 
-async def test_can_asks_for_a_review_without_the_lease(server, connect):
-    server.says('{"status": {"allowed": true}}', content_type="application/json")
+async def test_can_sends_a_review_without_the_lease(server, connect):
+    server.responds('{"status": {"allowed": true}}', content_type="application/json")
     assert await connect(guard=refuse).can("patch", DEPLOYMENT, "n", subresource="scale")
     attributes = json.loads(server.bodies[-1])["spec"]["resourceAttributes"]
     assert attributes["resource"] == "deployments"
@@ -197,7 +197,7 @@ WHOLE = {"kind": "Pod", "apiVersion": "v1", "spec": {"big": "x"}}
 async def test_names_only_leaves_nothing_but_metadata(server, connect, sent):
     metadata = {"name": "a", "resourceVersion": "1"}
     item = {**sent, "metadata": metadata}
-    server.says(
+    server.responds(
         json.dumps({"metadata": {"resourceVersion": "9"}, "items": [item]}),
         content_type="application/json",
     )
@@ -321,7 +321,7 @@ async def test_every_request_of_a_view_names_its_user(server, connect):
 
 
 @pytest.mark.parametrize("user", ["", "a\nb"])
-async def test_a_user_that_is_not_one_is_refused(connect, user):
+async def test_an_invalid_user_is_refused(connect, user):
     with pytest.raises(ValueError, match="not a user"):
         connect().acting_as(user)
 
@@ -387,13 +387,13 @@ LEFT = [
 
 @pytest.mark.parametrize("answer", GONE)
 async def test_a_deleted_object_that_is_gone_is_none(server, connect, answer):
-    server.says(json.dumps(answer), content_type="application/json")
+    server.responds(json.dumps(answer), content_type="application/json")
     assert await connect().delete(POD, "n", "a", uid="u") is None
 
 
 @pytest.mark.parametrize("answer", LEFT)
 async def test_a_deleted_object_that_stays_is_returned(server, connect, answer):
-    server.says(json.dumps(answer), content_type="application/json")
+    server.responds(json.dumps(answer), content_type="application/json")
     assert await connect().delete(POD, "n", "a", uid="u") == answer
 
 
@@ -452,9 +452,9 @@ async def test_the_guard_is_asked_after_the_wait_for_a_place(server, connect):
         await second
 
 
-async def test_telemetry_counts_also_what_was_not_answered(connect):
-    told: list[tuple[str, str, int, float]] = []
-    client = connect(Cluster("http://127.0.0.1:1"), telemetry=lambda *call: told.append(call))
+async def test_telemetry_counts_requests_without_an_answer(connect):
+    calls: list[tuple[str, str, int, float]] = []
+    client = connect(Cluster("http://127.0.0.1:1"), telemetry=lambda *call: calls.append(call))
     with pytest.raises(Unreachable):
         await client.get(DEPLOYMENT, "n", "a")
-    assert told[0][:3] == ("get", "deployments.apps", 0)
+    assert calls[0][:3] == ("get", "deployments.apps", 0)

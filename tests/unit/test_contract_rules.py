@@ -97,7 +97,7 @@ PLANNING = [each for each in SUBJECTS if each.controllers[0].watches]
 
 
 @pytest.mark.parametrize("subject", PLANNING, ids=str)
-def test_the_situations_reach_what_the_rules_are_about(subject):
+def test_the_situations_cover_every_rule(subject):
     """Children are wanted, and own ones are seen, beside objects that are only needed."""
     reached: set[str] = set()
 
@@ -192,7 +192,7 @@ def config_map(name: str, namespace: str = NAMESPACE) -> Child:
 
 @dataclass
 class Widgets:
-    """A controller that does what a test says; as it is, it keeps every rule."""
+    """A controller that does what a test sets; without a setting it keeps every rule."""
 
     planner: Callable[[Object, Seen], Plan] = lambda *_: Plan({}, (config_map("a"),))
     needer: Callable[[Object, Seen], Any] = lambda *_: ()

@@ -1,6 +1,6 @@
 """The table of ``converge.decide``: each row, and their order.
 
-The rows' words are those of the docstring of ``converge``; the first row that fits has to decide.
+The rows' texts are those of the docstring of ``converge``; the first row that fits has to decide.
 """
 
 from __future__ import annotations
@@ -19,9 +19,9 @@ from unit.child_situations import CONTESTED, NOW, SITUATIONS, Situation
 
 @dataclass(frozen=True)
 class Row:
-    """One row of the table: in words, as a predicate, by an example, and what it decides."""
+    """One row of the table: as text, as a predicate, by an example, and what it decides."""
 
-    words: str
+    text: str
     step: Step
     example: Situation
     fits: Callable[[Situation], bool]
@@ -131,23 +131,23 @@ ROWS = (
 
 
 def documented() -> list[tuple[str, str]]:
-    """The rows of the docstring: what is live, and the first word of what is decided."""
+    """The rows of the docstring: what is live, and the name of the step that is decided."""
     lines = (converge.__doc__ or "").splitlines()
     start = next(number for number, line in enumerate(lines) if "------" in line)
     rows = []
     for line in lines[start + 1 :]:
         if not line.strip():
             break
-        words, _, decision = line.strip().partition("  ")
-        rows.append((words, decision.split()[0].rstrip(":")))
+        text, _, decision = line.strip().partition("  ")
+        rows.append((text, decision.split()[0].rstrip(":")))
     return rows
 
 
 def test_the_docstring_and_these_rows_are_the_same_table():
-    assert documented() == [(row.words, row.step.name) for row in ROWS]
+    assert documented() == [(row.text, row.step.name) for row in ROWS]
 
 
-@pytest.mark.parametrize("row", ROWS, ids=lambda row: row.words)
+@pytest.mark.parametrize("row", ROWS, ids=lambda row: row.text)
 def test_each_row_decides_its_example(row):
     decision = row.example.decide()
     assert decision.step is row.step
@@ -176,6 +176,6 @@ def test_a_repaired_child_stays_contested_until_its_next_repair():
     assert (decision.step, decision.wait) == (Step.UNCHANGED, CONTESTED.wait(NOW))
 
 
-def test_an_earlier_parents_object_is_waited_for_since_it_was_met():
+def test_the_wait_for_an_earlier_parents_object_starts_once():
     decision = Situation(there="earlier parent", blocked=20.0).decide()
     assert decision.memory.blocked_since == NOW - 20.0

@@ -20,7 +20,7 @@ from unit.child_situations import GROUP, NOW, OWNER, SITUATIONS, Situation
 
 
 class Cluster:
-    """A model of an API server that holds one object, and of the one who carries decisions out.
+    """A model of an API server that holds one object, and of the runtime that carries decisions out.
 
     ``mirror`` is an admission webhook that rewrites what is sent; ``rival`` a field manager that
     reverts each write so many times. What must never be done raises AssertionError.
@@ -113,7 +113,7 @@ class Cluster:
 
 
 @given(situation=SITUATIONS, mirror=st.booleans(), rival=st.integers(0, 2 * FREE_REPAIRS))
-def test_carrying_out_comes_to_rest_and_spares_the_objects_of_others(situation, mirror, rival):
+def test_carried_out_decisions_rest_and_spare_foreign_objects(situation, mirror, rival):
     cluster = Cluster(situation, mirror=mirror, rival=rival)
     quiet = 0
     for _ in range(40 + 2 * rival):

@@ -1,4 +1,4 @@
-"""What the API server would answer, answered without one.
+"""A new object is accepted or refused as by the API server, without an API server.
 
 ``tests/cluster/test_plan_agrees.py`` asks a real API server about the same objects.
 """
@@ -51,7 +51,7 @@ def test_an_object_is_stored_as_the_api_server_stores_it(name):
     }
 
 
-def test_a_handler_with_something_in_every_part_is_taken():
+def test_a_handler_with_every_part_is_accepted():
     assert refusals(EVERY_PART) == []
 
 

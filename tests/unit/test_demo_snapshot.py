@@ -1,4 +1,4 @@
-"""The demo reads what others wrote as the API allows it: optional fields may be missing."""
+"""The demo reads objects of other writers as the API allows them: without optional fields."""
 
 from __future__ import annotations
 

@@ -121,7 +121,7 @@ def test_the_module_lists_what_is_built_and_names_no_host() -> None:
         ("1.26.0-x", (1, 26, 0, -1)),
     ],
 )
-def test_go_versions(text: str, version: tuple[int, ...]) -> None:
+def test_go_versions_are_read(text: str, version: tuple[int, ...]) -> None:
     assert pins.parse_go_version(text) == version
 
 

@@ -1,4 +1,4 @@
-"""What devcluster decides before a process runs: files, flags, ports, whose processes are whose."""
+"""What devcluster decides before a process runs: files, flags, ports, process owners."""
 
 from __future__ import annotations
 
@@ -82,7 +82,7 @@ def test_too_few_ports_are_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.parametrize("name", ["", "-a", "a-", "A", "a/b", "..", "a" * 64, "a_b"])
-def test_names_that_are_no_folder_of_ours_are_refused(name: str) -> None:
+def test_an_invalid_cluster_name_is_refused(name: str) -> None:
     with pytest.raises(DevclusterError, match="is no name"):
         layout.layout_of(name)
 
@@ -152,7 +152,7 @@ def test_unknown_components_are_refused(place: Layout) -> None:
 # --- keys and kubeconfigs
 
 
-def test_each_authority_vouches_for_its_own_only(place: Layout) -> None:
+def test_each_authority_signs_its_own_certificates_only(place: Layout) -> None:
     certificates.write_certificates(place.pki)
 
     def read(name: str) -> x509.Certificate:
@@ -193,7 +193,7 @@ def test_a_kubeconfig_is_whole_and_private(place: Layout) -> None:
     assert place.folder.stat().st_mode & 0o077 == 0
 
 
-# --- whose process is whose
+# --- the processes of a cluster
 
 
 @pytest.fixture
@@ -300,7 +300,7 @@ def documents(profile: str = "fast") -> dict[str, dict[str, Any]]:
     return {document["metadata"]["name"]: document for document in configuration(profile, "v1")}
 
 
-def test_kwok_gets_what_it_would_exit_without() -> None:
+def test_kwok_gets_its_required_options_and_stages() -> None:
     options = documents()["devcluster"]["options"]
     for name in ("podPlayStageParallelism", "nodePlayStageParallelism", "nodeLeaseParallelism"):
         assert options[name] > 0
@@ -312,7 +312,7 @@ def test_kwok_gets_what_it_would_exit_without() -> None:
     assert kinds == {"Pod", "Node"}
 
 
-def test_the_text_holds_all_documents() -> None:
+def test_the_kwok_configuration_holds_all_documents() -> None:
     for profile in ("fast", "chaos"):
         read = list(yaml.safe_load_all(configuration_text(profile, "v1")))
         assert read == configuration(profile, "v1")

@@ -21,7 +21,7 @@ from devcluster.relay import relay_command
 
 
 @pytest.mark.parametrize("component", ["etcd", "kube-apiserver", "keeper", "nonsense"])
-def test_what_a_cluster_needs_cannot_be_left_out(component: str) -> None:
+def test_a_required_component_cannot_be_left_out(component: str) -> None:
     assert Options(without=OPTIONAL).without == OPTIONAL
     with pytest.raises(DevclusterError, match=f"cannot be without '{component}'"):
         Options(without=(component,))
@@ -45,7 +45,7 @@ def test_a_frozen_process_is_stopped_until_the_thaw() -> None:
     processes.thaw([process])
 
 
-def test_what_does_not_run_cannot_be_frozen(tmp_path: Path) -> None:
+def test_a_stopped_component_cannot_be_frozen(tmp_path: Path) -> None:
     with pytest.raises(DevclusterError, match=f"etcd of cluster {tmp_path.name} does not run"):
         processes.only("etcd", tmp_path)
 
@@ -108,7 +108,7 @@ def test_a_copy_of_etcds_data_is_whole_and_replaces_nothing(tmp_path: Path) -> N
         etcd.copy_data(source, target)
 
 
-def test_a_cluster_cannot_begin_with_what_is_no_data(
+def test_a_cluster_cannot_start_from_invalid_data(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("DEVCLUSTER_STATE", str(tmp_path / "state"))

@@ -87,7 +87,7 @@ class Bench:
             now=lambda: start + timedelta(seconds=loop.time()),
         )
 
-    def say(self, note=NOTE, parent=None):
+    def record(self, note=NOTE, parent=None):
         self.recorder.record(parent or widget(), WIDGET, note)
 
 
@@ -105,7 +105,7 @@ async def bench(server=None):
 
 async def test_an_event_has_what_describe_shows():
     async with bench() as b:
-        b.say()
+        b.record()
         await b.recorder.drain(1)
         event = b.server.only
         assert event["involvedObject"] == {
@@ -131,7 +131,7 @@ async def test_an_event_has_what_describe_shows():
 async def test_a_repeated_note_is_one_patch_a_minute_with_the_count():
     async with bench() as b:
         for _ in range(300):
-            b.say()
+            b.record()
             await asyncio.sleep(1)
         assert Counter(verb for verb, _ in b.server.calls) == {"create": 1, "patch": 4}
         assert b.server.only["count"] == 241
@@ -139,20 +139,20 @@ async def test_a_repeated_note_is_one_patch_a_minute_with_the_count():
         assert not b.dropped
 
 
-async def test_an_object_about_which_nothing_more_is_said_costs_nothing():
+async def test_a_note_without_a_repetition_costs_one_request():
     async with bench() as b:
-        b.say()
+        b.record()
         await asyncio.sleep(1)
-        b.say()
+        b.record()
         await asyncio.sleep(3600)
         assert len(b.server.calls) == 1
 
 
 async def test_after_ten_quiet_minutes_it_is_a_new_event():
     async with bench() as b:
-        b.say()
+        b.record()
         await asyncio.sleep(601)
-        b.say()
+        b.record()
         await b.recorder.drain(1)
         assert [event["count"] for event in b.server.events.values()] == [1, 1]
 
@@ -160,11 +160,11 @@ async def test_after_ten_quiet_minutes_it_is_a_new_event():
 @pytest.mark.parametrize("other", ["type", "reason", "message", "uid"])
 async def test_another_type_reason_message_or_object_is_another_event(other):
     async with bench() as b:
-        b.say()
+        b.record()
         if other == "uid":
-            b.say(parent=widget(uid="uid-later"))
+            b.record(parent=widget(uid="uid-later"))
         else:
-            b.say(NOTE.__class__(**{**_fields(NOTE), other: "Normal"}))
+            b.record(NOTE.__class__(**{**_fields(NOTE), other: "Normal"}))
         await b.recorder.drain(1)
         assert len(b.server.events) == 2
 
@@ -177,7 +177,7 @@ def _fields(note):
 async def test_a_create_whose_answer_was_lost_makes_one_event(committed):
     async with bench() as b:
         b.server.faults.append((Unreachable("reset"), committed))
-        b.say()
+        b.record()
         await b.recorder.drain(5)
         assert [verb for verb, _ in b.server.calls] == ["create", "create"]
         assert b.server.only["count"] == 1
@@ -186,10 +186,10 @@ async def test_a_create_whose_answer_was_lost_makes_one_event(committed):
 
 async def test_the_same_note_after_a_restart_makes_no_second_event():
     async with bench() as before:
-        before.say()
+        before.record()
         await before.recorder.drain(1)
         async with bench(before.server) as after:
-            after.say()
+            after.record()
             await after.recorder.drain(1)
             assert len(before.server.events) == 1
             assert not after.dropped
@@ -197,10 +197,10 @@ async def test_the_same_note_after_a_restart_makes_no_second_event():
 
 async def test_an_event_that_was_deleted_is_made_again():
     async with bench() as b:
-        b.say()
+        b.record()
         await asyncio.sleep(61)
         b.server.events.clear()
-        b.say()
+        b.record()
         await b.recorder.drain(1)
         assert b.server.only["count"] == 2
 
@@ -215,43 +215,43 @@ async def test_an_event_that_was_deleted_is_made_again():
         (NotLeader("lost"), "not_leader"),
     ],
 )
-async def test_what_cannot_be_written_is_counted_said_once_and_dropped(fault, reason):
+async def test_an_unwritable_event_is_counted_logged_once_and_dropped(fault, reason):
     with capture_logs() as lines:
         async with bench() as b:
             for number in range(4):
                 b.server.faults = [(fault, False)] * 3
-                b.say(parent=widget(f"w{number}"))
+                b.record(parent=widget(f"w{number}"))
                 await b.recorder.drain(10)
             b.server.faults.clear()
             assert b.dropped == {reason: 4}
             assert not b.server.events
-            b.say(parent=widget("good"))
+            b.record(parent=widget("good"))
             await b.recorder.drain(10)
             assert len(b.server.events) == 1
     assert len(lines) == 1
 
 
-async def test_a_storm_about_one_object_is_cut_and_others_are_still_heard():
+async def test_a_storm_of_one_object_is_cut_and_spares_other_objects():
     async with bench() as b:
         for number in range(200):
-            b.say(Note("Normal", "Storm", f"number {number}"))
-        b.say(parent=widget("other"))
+            b.record(Note("Normal", "Storm", f"number {number}"))
+        b.record(parent=widget("other"))
         await b.recorder.drain(1)
         assert len(b.server.events) == events.BURST + 1
         assert b.dropped == {"spam": 200 - events.BURST}
         await asyncio.sleep(301)
         for number in range(5):
-            b.say(Note("Normal", "Storm", f"later {number}"))
+            b.record(Note("Normal", "Storm", f"later {number}"))
         await b.recorder.drain(1)
         assert len(b.server.events) == events.BURST + 2
 
 
-async def test_a_server_that_hangs_delays_nobody_and_the_queue_is_bounded():
+async def test_a_hanging_server_delays_no_pass_and_bounds_the_queue():
     async with bench() as b:
         b.server.open.clear()
         await asyncio.sleep(0)
         for number in range(events.WAITING + 50):
-            b.say(parent=widget(f"w{number}"))
+            b.record(parent=widget(f"w{number}"))
         assert b.dropped == {"queue_full": 50}
         await b.recorder.drain(1)  # ends although nothing was written
         b.server.open.set()
@@ -259,23 +259,23 @@ async def test_a_server_that_hangs_delays_nobody_and_the_queue_is_bounded():
         assert len(b.server.events) == events.WAITING
 
 
-async def test_memory_is_bounded():
+async def test_the_memory_of_events_is_bounded():
     async with bench() as b:
         for number in range(events.REMEMBERED * 2):
-            b.say(parent=widget(f"w{number}"))
+            b.record(parent=widget(f"w{number}"))
             if number % 500 == 0:
                 await b.recorder.drain(1)
         assert len(b.recorder._series._items) == events.REMEMBERED
         assert len(b.recorder._buckets._items) == events.REMEMBERED
 
 
-async def test_what_is_remembered_is_small_and_forgotten_in_time():
+async def test_the_remembered_events_are_small_and_expire():
     async with bench() as b:
         tracemalloc.start()
         try:
             before = tracemalloc.get_traced_memory()[0]
             for number in range(events.REMEMBERED):
-                b.say(Note("Normal", "Created", "x" * 900), widget(f"w{number}"))
+                b.record(Note("Normal", "Created", "x" * 900), widget(f"w{number}"))
                 if number % 100 == 0:
                     await b.recorder.drain(1)
                     b.server.events.clear()
@@ -288,16 +288,16 @@ async def test_what_is_remembered_is_small_and_forgotten_in_time():
             tracemalloc.stop()
         assert kept < 800 * events.REMEMBERED
         await asyncio.sleep(events.SERIES.total_seconds() + 1)
-        b.say()
+        b.record()
         assert len(b.recorder._series._items) == 1
         assert len(b.recorder._buckets._items) == 1
 
 
-async def test_events_step_aside_while_there_is_other_work_and_all_arrive():
+async def test_events_yield_to_other_requests_and_all_arrive():
     async with bench() as b:
         b.busy = True
         for number in range(50):
-            b.say(parent=widget(f"w{number}"))
+            b.record(parent=widget(f"w{number}"))
         await asyncio.sleep(10 * events.PAUSE_WHILE_BUSY + 0.01)
         assert len(b.server.events) == 10
         b.busy = False
@@ -306,11 +306,11 @@ async def test_events_step_aside_while_there_is_other_work_and_all_arrive():
         assert not b.dropped
 
 
-async def test_events_do_not_step_aside_until_they_are_dropped():
+async def test_events_yield_for_a_limited_time():
     async with bench() as b:
         b.busy = True
         for number in range(events.WAITING):
-            b.say(parent=widget(f"w{number}"))
+            b.record(parent=widget(f"w{number}"))
         await asyncio.sleep(1)
         assert len(b.server.events) >= events.WAITING // 2
 
@@ -318,7 +318,7 @@ async def test_events_do_not_step_aside_until_they_are_dropped():
 async def test_a_message_is_cut_and_holds_no_secret():
     token = "eyJhbGciOiJSUzI1NiJ9.eyJpc3MiOiJrdWJlcm5ldGVzIn0.c2lnbmF0dXJl"
     async with bench() as b:
-        b.say(Note("Warning", "Refused", f"Bearer {token} was refused: " + "x" * 5000))
+        b.record(Note("Warning", "Refused", f"Bearer {token} was refused: " + "x" * 5000))
         await b.recorder.drain(1)
         message = b.server.only["message"]
         assert len(message) == 1024
@@ -328,7 +328,7 @@ async def test_a_message_is_cut_and_holds_no_secret():
 
 async def test_a_cluster_scoped_object_has_its_events_in_default():
     async with bench() as b:
-        b.say(parent={"metadata": {"name": "w", "uid": "u"}})
+        b.record(parent={"metadata": {"name": "w", "uid": "u"}})
         await b.recorder.drain(1)
         assert b.server.only["metadata"]["namespace"] == "default"
         assert b.server.only["involvedObject"]["namespace"] == ""
@@ -336,7 +336,7 @@ async def test_a_cluster_scoped_object_has_its_events_in_default():
 
 async def test_the_name_of_the_longest_object_still_makes_a_legal_name():
     async with bench() as b:
-        b.say(parent=widget("a" * 199 + "." + "b" * 53))
+        b.record(parent=widget("a" * 199 + "." + "b" * 53))
         await b.recorder.drain(1)
         name = b.server.only["metadata"]["name"]
         assert len(name) <= 253

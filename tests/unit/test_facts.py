@@ -140,7 +140,7 @@ async def test_null_is_an_answer(make):
     assert await bench.learn(Ask.of("git", "a")) == [Fact(None, at(0))]
 
 
-async def test_an_answer_belongs_to_whoever_reads_it(make):
+async def test_an_answer_may_be_changed_by_its_reader(make):
     bench = make(ScriptedSource("git", echo))
     ask = Ask.of("git", "a")
     (fact,) = await bench.learn(ask)
@@ -155,7 +155,7 @@ async def test_a_source_that_is_not_configured_is_a_final_trouble(make):
     assert bench.facts.remembered() == 0
 
 
-async def test_a_source_that_takes_no_question_is_not_accepted():
+async def test_a_source_with_at_once_0_is_refused():
     with pytest.raises(ValueError, match="git"):
         Bench(ScriptedSource("git", echo, at_once=0))
 
@@ -284,7 +284,7 @@ async def test_an_old_answer_that_nobody_looks_at_is_not_renewed(make):
     assert len(source.calls) == 1
 
 
-async def test_an_answer_that_is_old_at_once_keeps_nobody_busy(make):
+async def test_an_answer_that_is_old_at_once_makes_no_hot_loop(make):
     """Each answer makes a pass, and each pass looks again."""
     source = ScriptedSource("prometheus", echo, takes=0.5)
     bench = make(source)
@@ -388,7 +388,7 @@ async def test_a_refused_question_is_not_put_again(make):
 
 
 @pytest.mark.parametrize("error", [Refused(), Unavailable()], ids=repr)
-async def test_a_trouble_without_a_text_is_one(make, error):
+async def test_a_failure_without_a_text_is_named_by_its_type(make, error):
     source = ScriptedSource("git", echo)
     source.fail_next(error)
     bench = make(source)
@@ -574,8 +574,8 @@ async def test_released_and_replaced_answers_take_no_room(make):
         bench.facts.release(ask)
 
 
-async def test_answers_that_do_not_fit_together_keep_nobody_busy(make):
-    """Each answer drops the other, and makes a pass that looks at both."""
+async def test_answers_above_the_limit_together_make_no_hot_loop(make):
+    """Each answer drops the other, and makes a pass that asks for both."""
     source = ScriptedSource("render", lambda _: "x" * 40)
     bench = make(source, limit=50)
     pair = asks("render", 2)

@@ -1,4 +1,4 @@
-"""GatiModule and GatiVersion: accepted or not, and nothing else happens."""
+"""GatiModule and GatiVersion: the status Accepted is set, and nothing else is written."""
 
 from datetime import UTC, datetime
 from pathlib import Path
@@ -42,7 +42,7 @@ def test_the_samples_are_accepted(sample):
             assert result == ("Accepted", "True", "AcceptedNotManaged")
 
 
-def test_nothing_is_looked_at_beside_a_module_or_a_version():
+def test_a_module_and_a_version_need_no_other_object():
     for controller in (MODULES, VERSIONS):
         assert needed(controller, wrapped({})) == ()
         assert controller.watches == ()
@@ -61,7 +61,7 @@ REFUSED_MODULES = [
 
 
 @pytest.mark.parametrize(("spec", "path"), REFUSED_MODULES)
-def test_a_module_that_makes_no_sense_is_not_accepted(spec, path):
+def test_an_invalid_module_is_not_accepted(spec, path):
     with pytest.raises(Invalid) as refusal:
         decode(spec, GatiModuleSpec, "spec")
     assert refusal.value.path == path
@@ -69,7 +69,7 @@ def test_a_module_that_makes_no_sense_is_not_accepted(spec, path):
 
 
 @pytest.mark.parametrize("absent", ["moduleName", "moduleType", "runtime", "image"])
-def test_what_the_definition_leaves_optional_in_a_module_may_be_absent(absent):
+def test_a_modules_optional_fields_may_be_absent(absent):
     spec = {name: value for name, value in MODULE.items() if name != absent}
     assert accepted(MODULES, spec) == ("Accepted", "True", "AcceptedNotManaged")
 
@@ -85,7 +85,7 @@ REFUSED_VERSIONS = [
 
 
 @pytest.mark.parametrize(("spec", "path"), REFUSED_VERSIONS)
-def test_a_version_that_makes_no_sense_is_not_accepted(spec, path):
+def test_an_invalid_version_is_not_accepted(spec, path):
     with pytest.raises(Invalid) as refusal:
         decode(spec, GatiVersionSpec, "spec")
     assert refusal.value.path == path

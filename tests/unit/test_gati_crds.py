@@ -1,4 +1,4 @@
-"""The generated CRDs are what an API server accepts, and the files are what the types say."""
+"""The generated CRDs are valid for an API server, and the files match the types."""
 
 from __future__ import annotations
 
@@ -107,12 +107,12 @@ def read(path: str) -> list[dict]:
 @pytest.mark.parametrize(
     ("path", "content"), [("examples/gati-v1.yaml", V1), ("examples/gati-v1alpha1.yaml", V1ALPHA1)]
 )
-def test_the_examples_say_what_they_said_when_the_api_was_published(path, content):
+def test_the_examples_have_not_changed_since_publication(path, content):
     assert read(path) == content
 
 
 @pytest.mark.parametrize("sample", V1 + V1ALPHA1, ids=lambda sample: sample["metadata"]["name"])
-def test_the_schema_allows_the_examples_and_knows_each_of_their_fields(sample):
+def test_the_schema_has_every_field_of_the_examples(sample):
     kind = next(each for each in RESOURCES if each.kind.kind == sample["kind"])
     schema = structural_schema(kind.type)
     jsonschema.Draft7Validator.check_schema(schema)
@@ -135,7 +135,7 @@ def test_the_schema_allows_the_examples_and_knows_each_of_their_fields(sample):
         ("GatiVersion", {"traffic": 101}),
     ],
 )
-def test_the_schema_refuses(kind, spec):
+def test_the_schema_refuses_an_invalid_object(kind, spec):
     resource = next(each for each in RESOURCES if each.kind.kind == kind)
     document = {"metadata": {}} | ({} if spec is None else {"spec": spec})
     with pytest.raises(jsonschema.ValidationError):
@@ -146,7 +146,7 @@ def test_the_schema_refuses(kind, spec):
 
 
 @pytest.mark.parametrize("crd", CRDS)
-def test_both_versions_are_served_with_one_schema_and_no_conversion(crd):
+def test_both_versions_have_one_schema_and_no_conversion(crd):
     spec = crd["spec"]
     v1, v1alpha1 = spec["versions"]
     assert (v1["name"], v1["served"], v1["storage"]) == ("v1", True, True)
@@ -236,7 +236,7 @@ def test_the_check_names_a_file_that_was_changed_by_hand(written, name):
     assert path.read_text(encoding="utf-8").endswith("\n\n")
 
 
-def test_the_check_names_a_file_that_is_missing_and_one_that_is_left_over(written):
+def test_the_check_names_a_missing_file_and_a_stray_file(written):
     (written / "deploy/gati/crds/gatimodules.yaml").unlink()
     (written / "deploy/gati/crds/gatigone.yaml").write_text("kind: Gone\n", encoding="utf-8")
     code, (line,) = check(written)
@@ -272,7 +272,7 @@ def rules_of(name: str, kind: str = "ClusterRole") -> set[Right]:
     }
 
 
-def test_the_operator_may_do_what_its_controllers_need_and_nothing_else():
+def test_the_operator_has_exactly_its_controllers_rights():
     needed = rights(operator.controllers(operator.Settings()))
     assert rules_of("gati-operator") == set(needed)
 
@@ -283,12 +283,12 @@ def test_the_operator_holds_its_lease_in_its_own_namespace():
     }
 
 
-def test_no_role_holds_a_wildcard_a_secret_or_a_way_to_more_rights():
+def test_no_role_has_wildcards_secrets_or_escalation():
     for document in read("deploy/gati/rbac.yaml"):
         for rule in document.get("rules", ()):
-            words = {*rule["apiGroups"], *rule["resources"], *rule["verbs"]}
-            assert not words & {"*", "secrets", "escalate", "bind", "impersonate"}
-            assert not any(word.startswith("*") for word in words)
+            names = {*rule["apiGroups"], *rule["resources"], *rule["verbs"]}
+            assert not names & {"*", "secrets", "escalate", "bind", "impersonate"}
+            assert not any(name.startswith("*") for name in names)
 
 
 def test_users_get_their_rights_through_the_roles_of_the_cluster():
@@ -297,16 +297,16 @@ def test_users_get_their_rights_through_the_roles_of_the_cluster():
         for document in read("deploy/gati/rbac.yaml")
         if document["kind"] == "ClusterRole"
     }
-    for word in ("view", "edit", "admin"):
-        assert roles[f"gati-{word}"][f"rbac.authorization.k8s.io/aggregate-to-{word}"] == "true"
+    for role in ("view", "edit", "admin"):
+        assert roles[f"gati-{role}"][f"rbac.authorization.k8s.io/aggregate-to-{role}"] == "true"
     assert Right(GROUP, "gatihandlers/scale", "patch") in rules_of("gati-edit")
     assert {right.verb for right in rules_of("gati-view")} == {"get", "list", "watch"}
-    for word in ("view", "edit", "admin"):
-        writes = {r.resource for r in rules_of(f"gati-{word}") if r.verb in {"patch", "update"}}
+    for role in ("view", "edit", "admin"):
+        writes = {r.resource for r in rules_of(f"gati-{role}") if r.verb in {"patch", "update"}}
         assert not any(resource.endswith("/status") for resource in writes)
 
 
-def test_the_operators_pod_is_locked_in():
+def test_the_operators_pod_is_restricted():
     (deployment,) = read("deploy/gati/operator.yaml")
     pod = deployment["spec"]["template"]["spec"]
     (container,) = pod["containers"]
@@ -323,7 +323,7 @@ def test_the_operators_pod_is_locked_in():
     )
 
 
-def test_the_operators_pod_starts_a_command_line_that_the_operator_understands():
+def test_the_operator_accepts_the_arguments_of_its_pod():
     (deployment,) = read("deploy/gati/operator.yaml")
     (container,) = deployment["spec"]["template"]["spec"]["containers"]
     command, *arguments = container["args"]
@@ -337,7 +337,7 @@ def test_the_operators_pod_starts_a_command_line_that_the_operator_understands()
 
 
 @pytest.mark.parametrize("sample", V1 + V1ALPHA1, ids=lambda sample: sample["metadata"]["name"])
-def test_what_the_operator_says_of_the_examples_fits_the_schema(sample):
+def test_the_schema_allows_the_examples_statuses(sample):
     controller = next(
         each
         for each in operator.controllers(operator.Settings(default_image="app:1"))

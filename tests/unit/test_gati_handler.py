@@ -1,4 +1,4 @@
-"""The plan of a GatiHandler: who owns what, what the status says, which Events go with it."""
+"""The plan of a GatiHandler: its children, the owner of replicas, the status and its Events."""
 
 from datetime import timedelta
 from typing import Any
@@ -60,7 +60,7 @@ def ready_status(parent, **spec):
 # What is made.
 
 
-def test_a_plain_handler_becomes_a_deployment_and_a_service_and_a_budget():
+def test_a_plain_handler_has_a_deployment_a_service_and_a_budget():
     assert kinds(plan(handler())) == ["Deployment", "Service", "PodDisruptionBudget"]
 
 
@@ -75,13 +75,13 @@ def test_configuration_and_autoscaling_add_their_objects():
     ]
 
 
-def test_pods_come_after_their_configuration_and_an_autoscaler_after_its_target():
+def test_waves_order_config_map_deployment_and_autoscaler():
     made = plan(handler(config={"A": "1"}, **AUTOSCALED))
     waves = {one.kind.kind: one.wave for one in children(made)}
     assert waves["ConfigMap"] < waves["Deployment"] < waves["HorizontalPodAutoscaler"]
 
 
-def test_a_service_name_that_is_taken_does_not_hold_up_the_deployment():
+def test_a_taken_service_name_does_not_delay_the_deployment():
     waves = {one.kind.kind: one.wave for one in children(plan(handler()))}
     assert waves["Service"] >= waves["Deployment"]
 
@@ -114,7 +114,7 @@ def test_replicas_have_one_owner(spec, live, user, written):
     assert wanted.yields == ((("spec", "replicas"),) if written is None else ())
 
 
-def test_autoscaling_that_is_switched_off_hands_the_replicas_back():
+def test_disabled_autoscaling_hands_the_replicas_back():
     deployment = live_deployment(handler(**AUTOSCALED), replicas=5)
     parent = handler(autoscaling={"enabled": False})
     wanted = plan(parent, seeing(deployment))
@@ -122,7 +122,7 @@ def test_autoscaling_that_is_switched_off_hands_the_replicas_back():
     assert "HorizontalPodAutoscaler" not in kinds(wanted)
 
 
-def test_a_users_own_autoscaler_goes_before_ours_and_the_status_says_so():
+def test_a_users_autoscaler_replaces_ours_and_is_reported():
     parent = handler(**AUTOSCALED)
     wanted = plan(parent, seeing(live_deployment(parent), autoscaler("mine")))
     assert "HorizontalPodAutoscaler" not in kinds(wanted)
@@ -208,7 +208,7 @@ def test_a_config_map_cut_down_by_the_cache_has_the_same_digest():
     assert configuration.content_digest(kept) == configuration.content_digest(whole)
 
 
-def test_the_cache_keeps_our_own_config_maps_whole_and_the_owner_marks_of_others():
+def test_the_cache_keeps_own_config_maps_and_adopt_annotations():
     own = child(plan(handler(config={"A": "1"})), "ConfigMap")
     assert configuration.keep(own) == own
     annotations = {"gati.dev/adopt": "users", "big": "x" * 1000}
@@ -216,7 +216,7 @@ def test_the_cache_keeps_our_own_config_maps_whole_and_the_owner_marks_of_others
     assert configuration.keep(other)["metadata"]["annotations"] == {"gati.dev/adopt": "users"}
 
 
-def test_a_config_map_of_its_own_named_as_a_volume_is_not_needed_twice():
+def test_an_own_config_map_in_a_volume_is_not_needed_twice():
     parent = handler(
         config={"A": "1"}, volumes=[{"name": "v", "configMap": {"name": "handler-users"}}]
     )
@@ -240,7 +240,7 @@ STILL_READ = [
 
 
 @pytest.mark.parametrize(("spec", "shown", "stays"), STILL_READ)
-def test_an_own_config_map_that_no_spec_asks_for_stays_while_pods_may_need_it(spec, shown, stays):
+def test_an_unwanted_config_map_stays_while_pods_may_need_it(spec, shown, stays):
     deployment = live_deployment(handler(**spec), **shown)
     own = child(plan(handler(config={"A": "1"})), "ConfigMap")
     children = {
@@ -258,7 +258,7 @@ def test_no_config_map_is_made_for_pods_that_named_one_before():
     assert "ConfigMap" not in kinds(plan(handler(), seeing(deployment)))
 
 
-def test_an_own_config_map_that_is_going_away_holds_nothing_up():
+def test_a_terminating_own_config_map_is_not_wanted():
     deployment = live_deployment(handler(config={"A": "1"}))
     own = child(plan(handler(config={"A": "1"})), "ConfigMap")
     own["metadata"]["deletionTimestamp"] = "2026-01-02T03:04:05Z"
@@ -269,13 +269,13 @@ def test_an_own_config_map_that_is_going_away_holds_nothing_up():
     assert "ConfigMap" not in kinds(plan(handler(), Seen("shop", children=children)))
 
 
-def test_a_config_map_of_its_own_is_kept_whole_by_the_cache_without_its_label():
+def test_the_cache_keeps_an_own_config_map_without_its_label():
     own = {"name": "handler-users", "annotations": {"gati.dev/owner-uid": "u"}}
     whole = config_map(k="1") | {"metadata": own}
     assert configuration.keep(whole) == whole
 
 
-def test_a_config_map_of_the_users_that_is_named_like_the_workload_rolls_the_pods():
+def test_a_users_config_map_of_the_workloads_name_rolls_the_pods():
     parent = handler(envFrom=[{"configMapRef": {"name": "handler-users"}}])
     need = Need(CONFIG_MAP, "shop", name="handler-users")
     assert need in needed(HandlerController(), parent)
@@ -287,7 +287,7 @@ def test_a_config_map_of_the_users_that_is_named_like_the_workload_rolls_the_pod
 # What cannot be honoured changes nothing that runs.
 
 
-def test_an_invalid_spec_leaves_alone_what_runs_and_says_what_to_write():
+def test_an_invalid_spec_keeps_the_children_and_names_the_remedy():
     deployment = live_deployment(handler())
     wanted = plan(handler(port=0), seeing(deployment))
     assert wanted.children is None
@@ -300,13 +300,13 @@ def test_an_invalid_spec_leaves_alone_what_runs_and_says_what_to_write():
 
 
 @pytest.mark.parametrize("spec", [None, [], "x"])
-def test_an_object_without_a_spec_is_told_and_does_no_harm(spec):
+def test_an_object_without_a_spec_is_reported_and_writes_nothing(spec):
     wanted = plan(handler() | {"spec": spec})
     assert wanted.children is None
     assert conditions_of(wanted)["Ready"] == ("False", "InvalidSpec")
 
 
-def test_a_missing_image_is_told_unless_the_operator_has_a_default():
+def test_a_missing_image_is_reported_unless_there_is_a_default():
     parent = handler(image=None)
     wanted = plan(parent)
     assert wanted.children is None
@@ -316,7 +316,7 @@ def test_a_missing_image_is_told_unless_the_operator_has_a_default():
     assert made["spec"]["template"]["spec"]["containers"][0]["image"] == IMAGE
 
 
-def test_a_suspended_handler_writes_nothing_and_keeps_telling_the_truth():
+def test_a_suspended_handler_writes_no_child_and_stays_reported():
     parent = handler(suspend=True)
     healthy = plan(parent, seeing(live_deployment(handler())))
     broken = plan(parent, seeing(live_deployment(handler(), available=1)))
@@ -327,14 +327,14 @@ def test_a_suspended_handler_writes_nothing_and_keeps_telling_the_truth():
     assert conditions_of(broken)["Suspended"] == ("True", "Suspended")
 
 
-def test_a_suspended_handler_judges_by_what_runs_and_not_by_what_is_written():
+def test_a_suspended_handler_is_judged_by_its_live_deployment():
     live = live_deployment(handler(replicas=3))
     wanted = plan(handler(suspend=True, replicas=50), seeing(live))
     assert conditions_of(wanted)["Ready"] == ("True", "Ready")
 
 
 @pytest.mark.parametrize("change", [{}, {"port": 0}, {"image": None}])
-def test_suspension_goes_before_every_complaint(change):
+def test_suspension_precedes_every_other_reason(change):
     wanted = plan(handler(suspend=True, **change))
     assert wanted.children is None
     assert conditions_of(wanted)["Ready"] == ("False", "Suspended")
@@ -343,7 +343,7 @@ def test_suspension_goes_before_every_complaint(change):
 # Obstacles.
 
 
-def test_a_name_that_is_taken_is_told_with_the_ways_out():
+def test_a_taken_name_is_reported_with_its_remedies():
     foreign = {DEPLOYMENT_KEY: "it is managed by Helm"}
     wanted = plan(handler(), seeing(None, foreign=foreign))
     assert conditions_of(wanted)["Ready"] == ("False", "NameConflict")
@@ -360,7 +360,7 @@ def test_a_name_that_is_taken_is_told_with_the_ways_out():
         ("exceeded quota: objects, requested: count/deployments=1", "QuotaExceeded"),
     ],
 )
-def test_a_refusal_is_told_in_the_servers_words(text, reason):
+def test_a_refusal_is_reported_with_the_servers_message(text, reason):
     refused = {DEPLOYMENT_KEY: Refusal(403, "Forbidden", text)}
     wanted = plan(handler(), seeing(live_deployment(handler()), refused=refused))
     assert conditions_of(wanted)["Ready"] == ("False", reason)
@@ -368,7 +368,7 @@ def test_a_refusal_is_told_in_the_servers_words(text, reason):
     assert text in message(wanted)
 
 
-def test_a_contest_is_told_and_hides_nothing_else():
+def test_a_contest_is_reported_and_hides_no_other_condition():
     contested = {DEPLOYMENT_KEY: "kubectl-edit"}
     wanted = plan(handler(), seeing(live_deployment(handler()), contested=contested))
     assert conditions_of(wanted)["Ready"] == ("True", "Ready")
@@ -377,7 +377,7 @@ def test_a_contest_is_told_and_hides_nothing_else():
 
 
 @pytest.mark.parametrize("field", ["foreign", "refused", "contested"])
-def test_what_is_wanted_does_not_depend_on_what_became_of_the_last_write(field):
+def test_the_children_do_not_depend_on_the_last_writes_outcome(field):
     answers = {"foreign": "x", "refused": Refusal(403, "", "x"), "contested": "x"}
     live = live_deployment(handler(**AUTOSCALED))
     after = seeing(live, **{field: {DEPLOYMENT_KEY: answers[field]}})
@@ -441,13 +441,13 @@ PHASES = [
 
 
 @pytest.mark.parametrize(("shown", "trouble", "phase"), PHASES)
-def test_the_phase_says_in_one_word_what_the_conditions_say(shown, trouble, phase):
+def test_the_phase_summarizes_the_conditions(shown, trouble, phase):
     pods = [problem(waiting(trouble))] if trouble else []
     wanted = plan(handler(), seeing(live_deployment(handler(), **shown), *pods))
     assert wanted.status["phase"] == phase
 
 
-def test_a_rollout_is_on_its_way_and_not_stalled():
+def test_a_rollout_is_reconciling_and_not_stalled():
     wanted = plan(handler(), seeing(live_deployment(handler(), current=False)))
     assert conditions_of(wanted) == {
         "Ready": ("False", "Progressing"),
@@ -455,7 +455,7 @@ def test_a_rollout_is_on_its_way_and_not_stalled():
     }
 
 
-def test_pods_that_cannot_start_are_the_reason_and_stand_in_the_message():
+def test_pods_that_cannot_start_give_reason_and_message():
     stuck = problem(waiting("ErrImagePull"))
     wanted = plan(handler(), seeing(live_deployment(handler(), available=0), stuck))
     assert conditions_of(wanted)["Ready"] == ("False", "ImagePullBackOff")
@@ -530,7 +530,7 @@ def test_a_stored_status_that_still_holds_sends_no_event(drawn):
 
 
 @given(SITUATIONS)
-def test_every_status_is_as_kstatus_wants_it(drawn):
+def test_every_status_follows_kstatus(drawn):
     parent, seen = situation(*drawn)
     wanted = plan(parent, seen)
     shown = conditions_of(wanted)
@@ -549,7 +549,7 @@ def test_two_plans_over_the_same_objects_are_the_same(drawn):
 
 
 @pytest.mark.parametrize("status", [None, {}, {"conditions": None}])
-def test_a_manifest_with_an_empty_status_is_planned_as_a_new_handler(status):
+def test_an_empty_status_is_planned_as_a_new_handler(status):
     """As ``plan -f`` reads it from a file with a line ``status:``."""
     seen = seeing(live_deployment(handler()))
     assert plan(handler() | {"status": status}, seen) == plan(handler(), seen)
@@ -593,7 +593,7 @@ def test_a_rollout_that_somebody_asked_for_is_no_warning():
     assert plan(changed, seeing(live_deployment(handler(), current=False))).notes == ()
 
 
-def test_suspending_and_resuming_are_told():
+def test_suspending_and_resuming_give_events():
     stored = ready_status(None)
     suspended = handler(suspend=True) | {"status": stored["status"]}
     seen = seeing(live_deployment(handler()))
@@ -620,7 +620,7 @@ def test_a_handler_is_woken_by_the_problems_of_its_pods(name):
 
 
 @pytest.mark.parametrize("name", ["users", "n" * 100])
-def test_a_handler_is_woken_by_whatever_autoscaler_targets_its_deployment(name):
+def test_an_autoscaler_of_any_name_wakes_the_handler_it_targets(name):
     own = child(plan(handler(name, **AUTOSCALED)), "HorizontalPodAutoscaler")
     users = autoscaler() | {"spec": own["spec"]}
     need = Need(
@@ -637,7 +637,7 @@ def test_a_handler_is_woken_by_whatever_autoscaler_targets_its_deployment(name):
         {},
     ],
 )
-def test_autoscalers_of_other_things_are_no_business_of_ours(target):
+def test_an_autoscaler_of_another_target_wakes_no_handler(target):
     other = autoscaler() | {"spec": {"scaleTargetRef": target}}
     assert watch(HORIZONTAL_POD_AUTOSCALER).index(other) is None
 

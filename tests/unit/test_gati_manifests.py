@@ -102,7 +102,7 @@ def test_values_that_the_api_server_drops_are_not_sent():
     assert pod["volumes"][0] == {"name": "cache", "emptyDir": {"sizeLimit": "1Mi"}}
 
 
-def test_defaults_inside_exchangeable_blocks_are_sent_so_that_they_go_with_them():
+def test_defaults_inside_exchangeable_blocks_are_sent():
     full = container(**FULL)
     assert full["env"][1]["valueFrom"]["fieldRef"]["apiVersion"] == "v1"
     assert full["readinessProbe"]["grpc"] == {"port": 8080, "service": ""}
@@ -130,7 +130,7 @@ def test_the_version_label_is_legal_for_any_version(version):
 
 
 @pytest.mark.parametrize("version", ["1.0.0+build.5", "tsv:1732186200-users-042"])
-def test_a_version_that_is_no_label_stands_whole_in_an_annotation(version):
+def test_a_version_that_is_not_a_label_is_whole_in_an_annotation(version):
     metadata = child(plan(handler(version=version)), "Deployment")["spec"]["template"]["metadata"]
     assert metadata["labels"]["gati.dev/version"] != version
     assert metadata["annotations"]["gati.dev/version"] == version
@@ -153,14 +153,14 @@ def test_two_handlers_of_one_version_never_share_pods(one, other):
 
 
 @given(LONG_NAMES)
-def test_a_name_made_to_look_like_a_shortened_one_is_still_another_handler(name):
+def test_a_forged_shortened_name_is_another_handler(name):
     forged = names.handler_value(name)
     if forged != name:
         assert names.handler_value(forged) != forged
 
 
 @pytest.mark.parametrize("kind", ["Deployment", "Service", "PodDisruptionBudget"])
-def test_a_selector_meets_the_pods_and_does_not_know_the_version(kind):
+def test_a_selector_matches_the_pods_of_every_version(kind):
     first, second = plan(handler(version="v1")), plan(handler(version="v2"))
     selector = child(first, kind)["spec"]["selector"]
     assert selector == child(second, kind)["spec"]["selector"]
@@ -175,7 +175,7 @@ def test_a_new_version_writes_the_deployment_and_nothing_else():
     assert differing == {"Deployment"}
 
 
-def test_the_path_is_handed_on_without_rolling_a_pod():
+def test_a_changed_path_rolls_no_pod():
     first, second = plan(handler(path="/a")), plan(handler(path="/b"))
     assert child(first, "Deployment") == child(second, "Deployment")
     assert child(second, "Service")["metadata"]["annotations"] == {"gati.dev/path": "/b"}
@@ -217,7 +217,7 @@ def test_a_read_only_root_comes_with_a_writable_tmp():
 
 
 @pytest.mark.parametrize(("grace", "seconds"), [(30, 5), (10, 5), (8, 4), (2, 1)])
-def test_a_pod_answers_for_a_while_after_it_was_told_to_go(grace, seconds):
+def test_a_terminating_pod_answers_for_a_while(grace, seconds):
     hook = container(terminationGracePeriodSeconds=grace)["lifecycle"]["preStop"]
     assert hook == {"sleep": {"seconds": seconds}}
     assert seconds < grace
@@ -240,18 +240,18 @@ PULL_POLICIES = [
 
 
 @pytest.mark.parametrize(("image", "policy"), PULL_POLICIES)
-def test_when_an_image_is_fetched_follows_its_tag_and_is_written_out(image, policy):
+def test_the_pull_policy_follows_the_tag_and_is_written_out(image, policy):
     assert container(image=image)["imagePullPolicy"] == policy
     assert container(image=image, imagePullPolicy="Never")["imagePullPolicy"] == "Never"
 
 
-def test_when_the_operators_default_image_is_fetched_follows_its_tag_too():
+def test_the_pull_policy_follows_the_default_images_tag():
     wanted = plan(handler(image=None), default_image="users:latest")
     (found,) = child(wanted, "Deployment")["spec"]["template"]["spec"]["containers"]
     assert found["imagePullPolicy"] == "Always"
 
 
-def test_with_no_time_to_end_there_is_no_wait_before_it():
+def test_a_grace_period_of_0_has_no_wait_before_the_stop():
     assert "lifecycle" not in container(terminationGracePeriodSeconds=0)
 
 
@@ -272,7 +272,7 @@ def test_a_deployment_without_min_ready_seconds_stays_as_it_was():
     assert spec["progressDeadlineSeconds"] == 600
 
 
-def test_own_config_reaches_the_container_and_later_sources_win_over_it():
+def test_own_config_is_overridden_by_later_sources():
     wanted = plan(handler(config={"A": "1"}, envFrom=[{"secretRef": {"name": "s"}}]))
     assert child(wanted, "ConfigMap")["data"] == {"A": "1"}
     sources = child(wanted, "Deployment")["spec"]["template"]["spec"]["containers"][0]["envFrom"]
@@ -290,7 +290,7 @@ def test_a_spread_constraint_counts_the_handlers_own_pods():
     assert constraint["labelSelector"] == {"matchLabels": {"gati.dev/workload": "handler-users"}}
 
 
-def test_a_long_name_stands_whole_in_an_annotation_of_the_pods():
+def test_a_long_name_is_whole_in_an_annotation_of_the_pods():
     name = "n" * 100
     metadata = child(plan(handler(name)), "Deployment")["spec"]["template"]["metadata"]
     assert metadata["labels"]["gati.dev/handler"] != name

@@ -1,4 +1,4 @@
-"""Is a handler ready, and if not, why: read off Deployments and pods."""
+"""The condition Ready of a handler and its reason, read off Deployments and pods."""
 
 import json
 
@@ -49,13 +49,13 @@ def test_without_a_deployment_nothing_is_ready():
     assert not judge(observe(None), 0, None).ready
 
 
-def test_a_condition_without_a_type_says_nothing():
+def test_a_condition_without_a_type_is_ignored():
     nameless = {"status": "True", "reason": "Odd"}
     shown = observe(live_deployment(handler(), conditions=(nameless, LATE)))
     assert shown == observe(live_deployment(handler(), conditions=(LATE,)))
 
 
-def test_a_problem_of_pods_is_the_reason_and_stands_in_the_message():
+def test_a_pods_problem_gives_reason_and_message():
     problem = Problem("ImagePullBackOff", "the image x cannot be pulled")
     result = judge(observe(live_deployment(handler(), available=1)), 3, problem)
     assert result.reason == "ImagePullBackOff"
@@ -68,14 +68,14 @@ def test_a_problem_does_not_make_a_ready_handler_unready():
     assert judge(observe(live_deployment(handler(), replicas=5, available=4)), 2, problem).ready
 
 
-def test_a_deadline_names_the_cause_it_knows():
+def test_an_exceeded_deadline_names_the_pods_problem():
     shown = live_deployment(handler(), available=0, conditions=(LATE,))
     result = judge(observe(shown), 3, Problem("Unschedulable", "no room"))
     assert (result.reason, result.stalled) == ("Unschedulable", "ProgressDeadlineExceeded")
 
 
 @pytest.mark.parametrize(
-    ("text", "reason", "told"),
+    ("text", "reason", "message"),
     [
         (
             f'pods "handler-users-fd6f-l4jb2" is forbidden: {QUOTA}',
@@ -89,11 +89,11 @@ def test_a_deadline_names_the_cause_it_knows():
         ),
     ],
 )
-def test_pods_that_cannot_be_made_are_told_without_their_random_names(text, reason, told):
+def test_pods_not_created_are_reported_without_their_names(text, reason, message):
     failure = condition("ReplicaFailure", "True", "FailedCreate", text)
     shown = live_deployment(handler(), total=0, available=0, conditions=(failure,))
     result = judge(observe(shown), 3, None)
-    assert (result.reason, result.message) == (reason, f"0 of 3 replicas ready: {told}")
+    assert (result.reason, result.message) == (reason, f"0 of 3 replicas ready: {message}")
 
 
 def test_a_rollout_that_fails_still_serves_from_the_old_pods():
@@ -154,7 +154,7 @@ DIAGNOSES = [
 
 
 @pytest.mark.parametrize(("status", "reason", "text"), DIAGNOSES)
-def test_a_pod_that_does_not_start_says_why(status, reason, text):
+def test_a_pod_that_does_not_start_has_a_reason(status, reason, text):
     problem = diagnose(pod(status))
     assert problem is not None
     assert problem.reason == reason
@@ -198,9 +198,7 @@ NOW_AND_THEN = [
 
 
 @pytest.mark.parametrize(("before", "state", "changed", "crashing"), NOW_AND_THEN)
-def test_a_container_that_ran_for_long_between_its_restarts_is_no_crashing_one(
-    before, state, changed, crashing
-):
+def test_a_long_run_between_restarts_is_not_a_crash_loop(before, state, changed, crashing):
     condition = {"type": "Ready", "status": "False", "lastTransitionTime": changed}
     one = {"name": "handler", "ready": False, "restartCount": 3, "state": state}
     container = one | {"lastState": {"terminated": before}}
@@ -210,10 +208,10 @@ def test_a_container_that_ran_for_long_between_its_restarts_is_no_crashing_one(
     assert (pod_problems.keep(found) is not None) == crashing
 
 
-def test_what_is_kept_of_a_crashing_pod_is_the_same_from_try_to_try():
-    """Times decide whether there is a problem; none of them gets into what is told of it."""
+def test_a_crashing_pod_is_kept_without_its_times():
+    """Times decide whether there is a problem; none of them gets into what is kept."""
 
-    def told(minute):
+    def kept(minute):
         moments = (f"2026-01-01T00:{minute:02}:00Z", f"2026-01-01T00:{minute:02}:30Z")
         state = {"running": {"startedAt": moments[1]}}
         last = {"terminated": ran(*moments)}
@@ -225,12 +223,12 @@ def test_what_is_kept_of_a_crashing_pod_is_the_same_from_try_to_try():
         }
         return pod_problems.keep(pod(status))
 
-    assert told(3) is not None
-    assert told(3) == told(4)
+    assert kept(3) is not None
+    assert kept(3) == kept(4)
 
 
 @pytest.mark.parametrize("status", [row[0] for row in DIAGNOSES])
-def test_the_words_are_the_same_for_every_pod(status):
+def test_the_message_is_the_same_for_every_pod(status):
     one = diagnose(pod(status))
     text = json.dumps(status).replace("x2k4p", "zzzzz").replace("0123456789abcdef0123", "f" * 20)
     other = diagnose(pod(json.loads(text), name="handler-users-7d9f8-zzzzz"))
@@ -267,21 +265,21 @@ def test_a_kept_pod_holds_its_problem_and_little_else():
     }
 
 
-def test_of_several_problems_the_gravest_is_told_whatever_the_order():
+def test_the_gravest_of_several_problems_is_reported():
     pods = [
         problem(status)
         for status in ({"conditions": [UNSCHEDULABLE]}, waiting("ErrImagePull"), restarted(4))
     ]
-    told = pod_problems.worst(pods)
-    assert told is not None
-    assert told.reason == "ImagePullBackOff"
-    assert told == pod_problems.worst(reversed(pods))
+    worst = pod_problems.worst(pods)
+    assert worst is not None
+    assert worst.reason == "ImagePullBackOff"
+    assert worst == pod_problems.worst(reversed(pods))
     assert pod_problems.worst([]) is None
 
 
-def test_a_paused_deployment_is_named_with_the_way_out():
+def test_a_paused_deployment_is_named_with_its_remedy():
     shown = live_deployment(handler(), replicas=2, updated=0)
     shown["spec"]["paused"] = True
-    told = judge(observe(shown), 2, None).message
-    assert "paused" in told
-    assert f"kubectl rollout resume deployment/{shown['metadata']['name']}" in told
+    message = judge(observe(shown), 2, None).message
+    assert "paused" in message
+    assert f"kubectl rollout resume deployment/{shown['metadata']['name']}" in message

@@ -1,4 +1,4 @@
-"""A GatiHandler resolved: defaults, both spellings, and refusals that say what to write."""
+"""A GatiHandler resolved: defaults, both spellings, and refusals that name a valid value."""
 
 import contextlib
 
@@ -97,7 +97,7 @@ def test_resources_are_filled_in_key_by_key_and_never_cross(given_resources, req
     assert (resources["limits"]["cpu"], resources["limits"]["memory"]) == limits
 
 
-def test_a_probe_keeps_the_defaults_of_what_it_does_not_say():
+def test_a_probe_has_defaults_for_its_absent_fields():
     probes = spec_of(probes={"readiness": {"tcpSocket": {}}}).probes
     assert probes.readiness == Probe(
         tcp_socket=TCPSocketAction(),
@@ -130,7 +130,7 @@ STARTUPS = [
 
 
 @pytest.mark.parametrize(("others", "startup", "action", "period", "failures"), STARTUPS)
-def test_a_startup_probe_asks_as_readiness_does(others, startup, action, period, failures):
+def test_a_startup_probe_has_the_check_of_readiness(others, startup, action, period, failures):
     found = spec_of(probes={**others, "startup": startup}).probes.startup
     assert [one for one in (found.http_get, found.tcp_socket, found.grpc) if one] == [action]
     assert (found.period_seconds, found.failure_threshold) == (period, failures)
@@ -333,7 +333,7 @@ REFUSED = [
 
 
 @pytest.mark.parametrize(("change", "path", "why"), REFUSED, ids=[str(row[0]) for row in REFUSED])
-def test_what_cannot_be_honoured_is_refused_with_its_path_and_a_way_out(change, path, why):
+def test_an_invalid_spec_is_refused_with_path_and_remedy(change, path, why):
     with pytest.raises(Invalid) as refusal:
         resolve(handler(**change))
     assert refusal.value.path.startswith(path)
@@ -344,7 +344,7 @@ def test_what_cannot_be_honoured_is_refused_with_its_path_and_a_way_out(change, 
     ("spec", "why"),
     [(None, "spec: is missing"), ([], "spec: must be an object, not a list"), (3, "not a number")],
 )
-def test_an_object_without_a_spec_is_refused_and_no_crash(spec, why):
+def test_an_object_without_a_spec_is_refused(spec, why):
     with pytest.raises(Invalid, match=why):
         resolve({"metadata": {"name": "x"}, "spec": spec})
 
@@ -391,7 +391,7 @@ NESTED = st.recursive(
 
 
 @given(st.dictionaries(st.sampled_from(FIELDS), NESTED, max_size=5))
-def test_whatever_stands_in_a_field_parses_or_is_refused_but_never_crashes(fields):
+def test_any_value_of_a_field_is_read_or_refused(fields):
     with contextlib.suppress(Invalid):
         resolve(handler(**fields))
 
@@ -433,11 +433,11 @@ def test_a_made_version_changes_with_what_runs(change):
     assert version(**change) != version()
 
 
-def test_a_made_version_does_not_depend_on_how_a_quantity_is_spelled():
+def test_a_made_version_ignores_the_spelling_of_quantities():
     one = version(resources={"limits": {"cpu": "1000m", "memory": "1024Mi"}})
     assert one == version(resources={"limits": {"memory": "1Gi", "cpu": 1}})
 
 
-def test_a_made_version_is_for_ever():
+def test_a_made_version_never_changes():
     """A release of the operator that computes another one restarts every such handler."""
     assert version() == "auto-ca6ccc2d"

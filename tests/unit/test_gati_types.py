@@ -1,4 +1,4 @@
-"""The types say everything the API server is to enforce, and explain every field."""
+"""The types declare everything that the API server enforces, and explain every field."""
 
 from __future__ import annotations
 
@@ -79,7 +79,7 @@ def test_every_field_is_explained_in_sentences():
     assert [name for name, schema in FIELDS.items() if not is_explained(schema)] == []
 
 
-def test_every_string_list_and_map_is_capped_and_every_number_bounded():
+def test_every_string_list_map_and_number_is_bounded():
     assert [name for name, schema in FIELDS.items() if not is_bounded(schema)] == []
 
 
@@ -114,7 +114,7 @@ def test_an_object_must_have_a_spec(kind):
         (GatiVersion, ("traffic", "routingWeight")),
     ],
 )
-def test_both_spellings_have_the_same_bounds_and_exclude_each_other(kind, spellings):
+def test_both_spellings_have_one_bound_and_exclude_each_other(kind, spellings):
     spec = spec_of(kind)
     first, second = (
         {key: value for key, value in spec["properties"][name].items() if key != "description"}
@@ -125,7 +125,7 @@ def test_both_spellings_have_the_same_bounds_and_exclude_each_other(kind, spelli
     assert "!(has(self.{}) && has(self.{}))".format(*spellings) in rules
 
 
-def test_a_handler_has_no_field_that_lets_it_out_of_its_pod():
+def test_a_handler_has_no_field_that_reaches_the_node():
     forbidden = {"hostPath", "hostNetwork", "hostPID", "hostIPC", "hostPort", "privileged"}
     names = {re.split(r"[.\[{]", path.rstrip("[]{}"))[-1] for path in FIELDS}
     assert "readOnlyRootFilesystem" in names
@@ -142,7 +142,7 @@ def test_a_handler_has_no_field_that_lets_it_out_of_its_pod():
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_every_message_of_a_rule_is_one_line_that_fits_a_terminal(kind):
+def test_every_rules_message_is_one_line_of_terminal_width(kind):
     for _, schema, _ in fields(structural_schema(kind)):
         for rule in schema.get("x-kubernetes-validations", ()):
             assert "\n" not in rule["message"]
@@ -224,7 +224,7 @@ def contains(read, value):
     return read == value or canonical(read) == canonical(value)
 
 
-def test_a_new_field_does_not_keep_an_older_reader_from_reading():
+def test_an_older_reader_ignores_a_new_field():
     read = decode({"path": "/a", "somethingNew": 1}, GatiHandlerSpec, "spec")
     assert read.path == "/a"
 

@@ -1,4 +1,4 @@
-"""What the harness reads of a cluster may lack every optional field."""
+"""The harness reads objects that lack any optional field."""
 
 from __future__ import annotations
 

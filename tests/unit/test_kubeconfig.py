@@ -1,4 +1,4 @@
-"""What a kubeconfig says is honoured or refused with words; no secret is ever shown."""
+"""A kubeconfig field is used or refused with a reason; no secret is ever shown."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ async def test_context_gives_server_namespace_and_token(tmp_path):
     assert await authorization(found) == f"Bearer {SECRET}"
 
 
-async def test_no_secret_in_a_repr(tmp_path):
+async def test_a_repr_shows_no_secret(tmp_path):
     pem = base64.b64encode(SECRET.encode()).decode()
     found = loaded(
         tmp_path,
@@ -124,7 +124,7 @@ async def test_impersonation_is_honoured(tmp_path):
     )
 
 
-def test_tls_and_proxy_settings(tmp_path):
+def test_tls_and_proxy_settings_are_read(tmp_path):
     found = loaded(
         tmp_path,
         None,
@@ -141,7 +141,7 @@ def test_tls_and_proxy_settings(tmp_path):
     )
 
 
-async def test_basic_auth(tmp_path):
+async def test_basic_auth_is_read(tmp_path):
     header = await authorization(loaded(tmp_path, {"username": "u", "password": "p"}))
     assert base64.b64decode(header.removeprefix("Basic ")) == b"u:p"
 
@@ -153,7 +153,7 @@ async def test_token_file_wins_over_token(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("user", "cluster", "words"),
+    ("user", "cluster", "message"),
     [
         ({"auth-provider": {"name": "gcp"}}, None, "exec plugin"),
         ({"as-groups": ["a"]}, None, "the user to impersonate"),
@@ -179,15 +179,15 @@ async def test_token_file_wins_over_token(tmp_path):
         (None, {"certificate-authority": "x", "insecure-skip-tls-verify": True}, "both"),
     ],
 )
-def test_what_cannot_be_honoured_is_refused_in_one_line(tmp_path, user, cluster, words):
-    with pytest.raises(ConfigurationError, match=words) as caught:
+def test_an_unsupported_configuration_is_refused_in_one_line(tmp_path, user, cluster, message):
+    with pytest.raises(ConfigurationError, match=message) as caught:
         loaded(tmp_path, user, cluster)
     assert "\n" not in str(caught.value)
     assert SECRET not in str(caught.value)
 
 
 @pytest.mark.parametrize(
-    ("content", "words"),
+    ("content", "message"),
     [
         (f"users: [token: {SECRET}", "not YAML"),
         ("- a\n", "not a kubeconfig"),
@@ -195,18 +195,18 @@ def test_what_cannot_be_honoured_is_refused_in_one_line(tmp_path, user, cluster,
         ("current-context: gone\ncontexts: null\n", "no context 'gone'"),
     ],
 )
-def test_broken_files_are_told_without_their_text(tmp_path, content, words):
-    with pytest.raises(ConfigurationError, match=words) as caught:
+def test_broken_files_are_reported_without_their_text(tmp_path, content, message):
+    with pytest.raises(ConfigurationError, match=message) as caught:
         load(write(tmp_path, content))
     assert SECRET not in str(caught.value)
 
 
-def test_no_configuration_at_all_says_what_to_set(tmp_path):
+def test_a_missing_configuration_names_what_to_set(tmp_path):
     with pytest.raises(ConfigurationError, match="set KUBECONFIG"):
         load(environ={"HOME": str(tmp_path)})
 
 
-async def test_in_cluster_account(tmp_path):
+async def test_the_in_cluster_account_is_read(tmp_path):
     (tmp_path / "token").write_text(f"{SECRET}\n")
     (tmp_path / "namespace").write_text("ops\n")
     environ = {"KUBERNETES_SERVICE_HOST": "fd00::1", "KUBERNETES_SERVICE_PORT": "6443"}
@@ -230,7 +230,7 @@ async def test_token_file_is_read_again_after_a_minute_and_after_a_401(tmp_path)
     second = await file.proof()
     assert second.authorization == "Bearer two"
     path.write_text("three")
-    file.reject(first)  # an old one: somebody else's 401, already answered
+    file.reject(first)  # an old one: a 401 of an earlier request, already answered
     assert await file.proof() == second
     file.reject(second)
     assert (await file.proof()).authorization == "Bearer three"
@@ -271,14 +271,14 @@ async def test_exec_is_run_once_until_it_expires_or_is_rejected(tmp_path):
     assert runs.read_text() == "xxxx"
 
 
-async def test_exec_is_told_what_it_may_know(tmp_path):
+async def test_exec_gets_the_cluster_its_arguments_and_variables(tmp_path):
     script = (
         "info = json.loads(os.environ['KUBERNETES_EXEC_INFO'])\n"
-        "told = [info['spec']['cluster']['server'], str(info['spec']['interactive']),\n"
+        "found = [info['spec']['cluster']['server'], str(info['spec']['interactive']),\n"
         "        os.environ['EXTRA'], repr(os.environ['EMPTY']), sys.argv[1],\n"
         "        repr(sys.stdin.read())]\n"
         f"print(json.dumps({{'apiVersion': {ExecPlugin.VERSIONS[1]!r},\n"
-        "                  'status': {'token': '|'.join(told)}}))\n"
+        "                  'status': {'token': '|'.join(found)}}))\n"
     )
     plugin(tmp_path, script)
     user = {
@@ -300,7 +300,7 @@ async def test_exec_may_give_a_certificate(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("script", "words"),
+    ("script", "message"),
     [
         (f"print({SECRET!r}); sys.exit(3)", "exited with 3"),
         (f"print({SECRET!r})", "not print an ExecCredential"),
@@ -309,10 +309,10 @@ async def test_exec_may_give_a_certificate(tmp_path):
         ("time.sleep(60)", "longer than"),
     ],
 )
-async def test_exec_failures_say_what_to_do_and_no_secret(tmp_path, script, words):
+async def test_exec_failures_name_the_remedy_and_not_a_secret(tmp_path, script, message):
     seconds = 0.3 if "sleep" in script else 30.0
     broken = plugin(tmp_path, script, timeout=seconds, hint="install it")
-    with pytest.raises(ConfigurationError, match=words) as caught:
+    with pytest.raises(ConfigurationError, match=message) as caught:
         await broken.proof()
     assert "install it" in str(caught.value)
     assert SECRET not in str(caught.value)

@@ -1,4 +1,4 @@
-"""The election's rules, with several candidates on one in-memory Lease and time that we hold.
+"""The election's rules, with several candidates on one in-memory Lease and fake time.
 
 A candidate's ``Link`` can be cut. What was sent into a cut is delivered when it heals, also
 when the sender gave up long before: the worst that a network does.
@@ -24,7 +24,7 @@ OFFSETS = (0, 0.5, 2, 4, 6, 8, 9.9, 10.1, 12, 14, 15.1, 16, 17, 18, 20)
 
 
 class Server:
-    """One Lease, its versions, and who wrote what."""
+    """One Lease, its versions, and the author of each write."""
 
     def __init__(self):
         self.lease: Any = None
@@ -167,7 +167,7 @@ async def watched(seconds, *several):
 pytestmark = pytest.mark.looptime
 
 
-async def test_the_first_creates_the_lease_and_leads():
+async def test_the_first_candidate_creates_the_lease_and_leads():
     async with candidates("a") as (server, a):
         assert a.elector.is_leader
         assert a.elector.holder == "a"
@@ -177,7 +177,7 @@ async def test_the_first_creates_the_lease_and_leads():
         assert server.spec["leaseDurationSeconds"] == 15
 
 
-async def test_of_two_that_create_at_once_one_leads():
+async def test_one_of_two_simultaneous_creators_leads():
     server = Server()
     a, b = Candidate(server, "a"), Candidate(server, "b")
     await watched(60, a, b)
@@ -187,15 +187,15 @@ async def test_of_two_that_create_at_once_one_leads():
     await asyncio.gather(a.task, b.task, return_exceptions=True)
 
 
-async def test_a_leader_is_the_only_one_for_long():
+async def test_a_leader_stays_the_only_leader_for_300_seconds():
     async with candidates("a", "b", "c") as (_, a, b, c):
         history = await watched(300, a, b, c)
-        assert {who for _, who in history} == {a}
+        assert {leader for _, leader in history} == {a}
         assert b.elector.holder == "a"
         assert not a.lost
 
 
-async def test_a_crashed_leader_is_followed_within_24_seconds_and_not_before_its_lease_ends():
+async def test_a_crashed_leader_is_replaced_after_its_lease_within_24s():
     async with candidates("a", "b") as (server, a, b):
         await asyncio.sleep(20)
         renewed = server.spec["renewTime"]
@@ -210,7 +210,7 @@ async def test_a_crashed_leader_is_followed_within_24_seconds_and_not_before_its
         assert server.spec["renewTime"] >= renewed
 
 
-async def test_a_stopped_leader_releases_and_the_next_leads_within_5_seconds():
+async def test_the_next_leader_starts_within_5_seconds_of_a_release():
     async with candidates("a", "b") as (server, a, b):
         await asyncio.sleep(31)
         a.elector.stop()
@@ -236,7 +236,7 @@ async def test_nothing_is_written_while_the_release_is_under_way():
         assert await a.task == ""
 
 
-async def test_a_stopped_leader_does_not_release_what_another_holds_by_now():
+async def test_a_stopped_leader_does_not_release_the_lease_of_another():
     async with candidates("a") as (server, a):
         server.edit(holderIdentity="b", leaseTransitions=1)
         a.elector.stop()
@@ -245,7 +245,7 @@ async def test_a_stopped_leader_does_not_release_what_another_holds_by_now():
         assert [client for client, _ in server.writes] == ["a", "hand"]
 
 
-async def test_a_stopped_leader_does_not_release_another_term_in_its_own_name():
+async def test_a_stopped_leader_does_not_release_its_other_term():
     async with candidates("a") as (server, a):
         server.edit(leaseTransitions=7)
         a.elector.stop()
@@ -261,7 +261,7 @@ async def test_a_release_that_meets_a_conflict_reads_again():
         assert server.spec["holderIdentity"] == ""
 
 
-async def test_a_release_without_an_api_server_ends_within_a_request_deadline():
+async def test_a_release_without_an_api_server_ends_at_its_deadline():
     async with candidates("a") as (_, a):
         a.link.open.clear()
         a.elector.stop()
@@ -279,7 +279,9 @@ async def test_cut_and_healed_lease_traffic_never_gives_two_leaders(cut, heal):
         a.link.open.set()
         history += await watched(60, a, b, c)
 
-        leaders = [who for who, _ in itertools.groupby(who for _, who in history if who)]
+        leaders = [
+            leader for leader, _ in itertools.groupby(leader for _, leader in history if leader)
+        ]
         taken = [i for i, (_, spec) in enumerate(server.writes) if spec["holderIdentity"] != "a"]
         if a.lost:
             assert heal > 7
@@ -291,13 +293,13 @@ async def test_cut_and_healed_lease_traffic_never_gives_two_leaders(cut, heal):
             assert leaders == [a]
 
 
-async def test_a_leader_whose_traffic_is_cut_stops_before_anybody_else_starts():
+async def test_a_cut_off_leader_stops_before_the_next_one_starts():
     async with candidates("a", "b") as (_, a, b):
         await asyncio.sleep(20)
         a.link.open.clear()
         history = await watched(40, a, b)
-        last = max(moment for moment, who in history if who is a)
-        first = min(moment for moment, who in history if who is b)
+        last = max(moment for moment, leader in history if leader is a)
+        first = min(moment for moment, leader in history if leader is b)
         assert last <= 20 + 10.2
         assert first - last > 3
         assert a.lost == ["not renewed for 10 s"]
@@ -315,7 +317,7 @@ async def test_a_stop_after_the_lease_was_lost_releases_nothing():
 
 
 @pytest.mark.parametrize("pause", [10.5, 14, 16, 3600])
-async def test_a_leader_that_wakes_from_a_long_pause_may_not_write_at_once(pause):
+async def test_a_leader_resumed_after_its_lease_may_not_write(pause):
     async with candidates("a") as (server, a):
         await asyncio.sleep(5)
         assert a.may_write
@@ -327,7 +329,7 @@ async def test_a_leader_that_wakes_from_a_long_pause_may_not_write_at_once(pause
         assert len(server.writes) == sent
 
 
-async def test_the_guard_leaves_time_for_a_request_that_is_sent_at_the_last_moment():
+async def test_the_guard_leaves_time_for_a_last_moment_request():
     async with candidates("a") as (_, a):
         a.link.open.clear()
         a.skew = 9.0
@@ -346,10 +348,10 @@ async def test_wall_clocks_do_not_matter():
 
     async with candidates("a", "b", now=wild) as (_, a, b):
         history = await watched(120, a, b)
-        assert {who for _, who in history} == {a}
+        assert {leader for _, leader in history} == {a}
 
 
-async def test_a_follower_goes_by_the_time_at_which_it_saw_a_change_not_by_the_records_times():
+async def test_a_candidate_ignores_the_times_in_the_record():
     server = Server()
     old = "2001-01-01T00:00:00.000000Z"
     spec = {"holderIdentity": "x", "leaseDurationSeconds": 30, "renewTime": old}
@@ -362,7 +364,7 @@ async def test_a_follower_goes_by_the_time_at_which_it_saw_a_change_not_by_the_r
         assert server.spec["leaseTransitions"] == 1
 
 
-async def test_a_deleted_lease_is_made_again_by_its_holder_and_by_nobody_else():
+async def test_only_its_holder_recreates_a_deleted_lease():
     async with candidates("a", "b") as (server, a, b):
         for _ in range(30):
             server.lease = None
@@ -395,7 +397,7 @@ async def test_a_lease_edited_by_hand_is_lost_at_the_next_renewal(holder, reason
         assert server.spec["holderIdentity"] == holder
 
 
-async def test_a_label_put_on_the_lease_by_hand_is_kept_and_changes_nothing():
+async def test_a_label_set_on_the_lease_by_hand_is_kept():
     async with candidates("a") as (server, a):
         server.lease["metadata"]["labels"] = {"team": "x"}
         server.edit(preferredHolder="z")
@@ -405,7 +407,7 @@ async def test_a_label_put_on_the_lease_by_hand_is_kept_and_changes_nothing():
         assert server.spec["preferredHolder"] == "z"
 
 
-async def test_a_committed_renewal_whose_answer_was_lost_is_recognised():
+async def test_a_renewal_with_a_lost_answer_is_recognized():
     async with candidates("a", "b") as (_, a, b):
         for _ in range(3):
             a.link.answers.append(("lose", Unreachable("reset")))
@@ -423,7 +425,7 @@ async def test_a_lost_answer_does_not_extend_the_lease():
         assert a.elector.guard() < before - 2.5
 
 
-async def test_the_lease_counts_from_when_its_renewal_was_sent_not_from_the_answer():
+async def test_the_lease_runs_from_the_sending_of_its_renewal():
     async with candidates("a") as (_, a):
         a.link.slow = 4
         await asyncio.sleep(7)
@@ -433,7 +435,7 @@ async def test_the_lease_counts_from_when_its_renewal_was_sent_not_from_the_answ
         assert not a.lost
 
 
-async def test_a_committed_creation_whose_answer_was_lost_is_recognised():
+async def test_a_creation_with_a_lost_answer_is_recognized():
     server = Server()
     a = Candidate(server, "a")
     a.link.answers.append(("lose", Unreachable("reset")))
@@ -443,7 +445,7 @@ async def test_a_committed_creation_whose_answer_was_lost_is_recognised():
     a.task.cancel()
 
 
-async def test_a_conflict_with_nobody_is_read_and_renewed_at_once():
+async def test_a_conflict_without_another_holder_is_renewed_at_once():
     async with candidates("a") as (_, a):
         a.link.answers.append(("refuse", ApiError(409, "Conflict", "changed")))
         await asyncio.sleep(2.2)
@@ -451,7 +453,7 @@ async def test_a_conflict_with_nobody_is_read_and_renewed_at_once():
         assert a.elector.guard() > 13
 
 
-async def test_a_forbidden_lease_gives_one_line_with_the_remedy_and_is_tried_on():
+async def test_a_forbidden_lease_is_logged_once_and_retried():
     server = Server()
     with capture_logs() as lines:
         a = Candidate(server, "a")
@@ -464,7 +466,7 @@ async def test_a_forbidden_lease_gives_one_line_with_the_remedy_and_is_tried_on(
     a.task.cancel()
 
 
-async def test_a_leader_whose_work_is_dead_stops_renewing():
+async def test_a_leader_that_is_not_alive_stops_renewing():
     alive = True
     async with candidates("a", alive=lambda: alive) as (_, a):
         await asyncio.sleep(30)
@@ -475,14 +477,14 @@ async def test_a_leader_whose_work_is_dead_stops_renewing():
         assert a.lost == ["not renewed for 10 s: the main loop does not answer"]
 
 
-async def test_one_whose_work_is_dead_does_not_campaign():
+async def test_a_candidate_that_is_not_alive_does_not_campaign():
     async with candidates("a", alive=lambda: False) as (server, a):
         await asyncio.sleep(60)
         assert server.lease is None
         assert a.link.sent == 0
 
 
-async def test_a_waiting_one_stops_without_a_write():
+async def test_a_waiting_candidate_stops_without_a_write():
     async with candidates("a", "b") as (server, _, b):
         b.elector.stop()
         assert await b.task == ""
@@ -511,7 +513,7 @@ def test_times_that_contradict_each_other_are_refused(times):
         Timing(**times)
 
 
-def test_two_processes_of_one_name_are_two():
+def test_two_processes_of_one_name_have_two_identities():
     assert new_identity() != new_identity()
 
 
@@ -547,7 +549,7 @@ class Threaded:
 
 
 @pytest.mark.looptime(False)
-async def test_the_thread_leads_tells_the_main_loop_and_releases():
+async def test_the_thread_leads_notifies_the_main_loop_and_releases():
     server = Server()
     a = Threaded(server, "a")
     a.thread.start()

@@ -1,4 +1,4 @@
-"""What a Lease says, and what is written next; no clock and no server."""
+"""The record of a Lease as read, and the next one to write; no clock and no server."""
 
 from datetime import UTC, datetime
 
@@ -11,7 +11,7 @@ TIME = "2026-01-01T12:00:00.000000Z"
 
 
 @pytest.mark.parametrize("lease", [None, {"metadata": {}}, {"spec": None}, {"spec": {}}])
-def test_a_lease_that_says_nothing_has_an_empty_record(lease):
+def test_a_lease_without_a_spec_has_an_empty_record(lease):
     record = Record.of(lease)
     assert (record, record.holder, record.transitions, record.seconds) == (Record(), "", 0, None)
 

@@ -1,4 +1,4 @@
-"""What a plan is shown: rounds of needs, unfilled and absent caches, and what has a child's name."""
+"""What a plan is shown: rounds of needs, unfilled and absent caches, and objects of a child's name."""
 
 from __future__ import annotations
 
@@ -79,7 +79,7 @@ def sight(controller: Widgets, lists: Lists) -> Any:
     return look(controller, PARENT, None, NOW, lists)
 
 
-def test_needs_are_asked_with_the_answers_until_nothing_new_is_asked():
+def test_needs_are_repeated_until_no_new_need_appears():
     def chain(seen: Seen) -> tuple[Demand, ...]:
         found = [obj for objs in seen.needed.values() for obj in objs]
         return (NEED, *(Need(CONFIG_MAP, "shop", name=obj["data"]["next"]) for obj in found))
@@ -106,7 +106,7 @@ def test_needs_that_never_settle_are_reported():
         sight(controller, library())
 
 
-def test_a_plan_is_shown_the_last_rounds_answers_and_answers_for_all():
+def test_a_plan_sees_the_last_round_and_demands_all_rounds():
     one, two = Ask.of("git", 1), Ask.of("git", 2)
     found = sight(Widgets(lambda seen: (two,) if seen.facts else (one,)), library())
     assert set(found.seen.facts) == {two}
@@ -140,7 +140,7 @@ def test_an_unfilled_cache_is_named_and_an_absent_kind_is_seen():
 
 
 @pytest.mark.parametrize("turned", [False, True])
-def test_a_need_may_stand_before_or_after_the_watch_that_answers_it(turned):
+def test_a_need_may_precede_or_follow_its_watch(turned):
     pods, need = Watch(POD), Need(POD, "shop", name="p")
     lists = library()
     lists.hold(pods, [foreign("p")], KIND.group)
@@ -159,7 +159,7 @@ def test_only_proven_children_are_shown_as_children():
     assert [key.name for key in found.seen.children] == ["x"]
 
 
-def test_children_in_an_own_namespace_are_seen_whatever_the_order():
+def test_children_in_an_own_namespace_are_seen_in_any_order():
     spaces = Watch(NAMESPACE, child=True)
     inner = live(child("x", "w-space"), ownerReferences=[])
     lists = library(inner)
@@ -172,7 +172,7 @@ def test_children_in_an_own_namespace_are_seen_whatever_the_order():
     assert found.owner.own == {"w-space"}
 
 
-async def test_what_has_a_wanted_name_is_found_and_is_a_child_by_proof_only():
+async def test_an_object_of_a_wanted_name_is_a_child_by_proof_only():
     reads = []
     by_mark = live(child("marked"), ownerReferences=[])
 
@@ -225,7 +225,7 @@ def test_only_owned_objects_of_removable_kinds_are_surplus(watch, obj, surplus):
         ({}, True, ["x"]),
     ],
 )
-def test_what_goes_with_its_namespace_is_not_deleted_one_by_one(metadata, wanted, surplus):
+def test_a_child_deleted_with_its_namespace_is_not_surplus(metadata, wanted, surplus):
     spaces = Watch(NAMESPACE, child=True)
     lists = library(live(child("x", "w-space"), ownerReferences=[]))
     lists.hold(spaces, [space(**metadata)], KIND.group)
@@ -236,7 +236,7 @@ def test_what_goes_with_its_namespace_is_not_deleted_one_by_one(metadata, wanted
     assert [each["metadata"]["name"] for _, each in changes.surplus] == surplus
 
 
-def test_what_became_of_writes_is_shown_to_the_next_plan():
+def test_the_next_plan_sees_the_outcomes_of_writes():
     keys = {name: Key(CONFIG_MAP, "shop", name) for name in ("gone", "going", "taken", "rival")}
     before = Seen("shop", {key: foreign(name) for name, key in keys.items()})
     going = foreign("going") | {"deletes": True}

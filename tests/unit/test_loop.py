@@ -1,4 +1,4 @@
-"""When a status is written, and when what it tells can wait."""
+"""When a status is written, and which changes of a status can wait."""
 
 import asyncio
 from typing import Any
@@ -19,7 +19,7 @@ KIND = Kind("example.com", "v1", "Widget", "widgets")
 
 
 class Counting:
-    """A controller whose status is what the test says, and an API that takes it."""
+    """A controller with the status that the test sets, and an API that accepts it."""
 
     kind = KIND
     watches = ()
@@ -112,7 +112,7 @@ async def test_a_lost_answer_is_read_back_before_the_next_status(counting, recon
     assert counting.stored["since"] == "12:00:01"
 
 
-async def test_nothing_is_kept_of_an_object_that_is_gone(counting, reconciler):
+async def test_nothing_is_remembered_of_a_deleted_object(counting, reconciler):
     counting.status = {"phase": "Pending"}
     await reconciled(reconciler, counting.parent())
     reconciler.forget("u")
@@ -137,7 +137,7 @@ async def test_a_lost_answer_of_a_forgotten_object_is_not_read_back(counting, re
 
 
 @pytest.mark.parametrize(
-    ("changed", "news"),
+    ("changed", "differs"),
     [
         ({"ready": 2}, False),
         ({"conditions": [{"type": "Ready", "status": "False", "message": "1 of 2"}]}, False),
@@ -147,11 +147,11 @@ async def test_a_lost_answer_of_a_forgotten_object_is_not_read_back(counting, re
         ({"phase": "Running"}, True),
     ],
 )
-def test_numbers_and_messages_do_not_change_the_verdict(changed, news):
+def test_numbers_and_messages_do_not_change_the_verdict(changed, differs):
     status = {
         "observedGeneration": 1,
         "phase": "Pending",
         "ready": 1,
         "conditions": [{"type": "Ready", "status": "False", "message": "0 of 2"}],
     }
-    assert (without_progress(status) != without_progress({**status, **changed})) == news
+    assert (without_progress(status) != without_progress({**status, **changed})) == differs

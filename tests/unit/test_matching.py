@@ -22,7 +22,7 @@ def workload(*containers):
 @pytest.mark.parametrize(
     ("intent", "live", "expected"),
     [
-        pytest.param(workload(CONTAINER), workload(LIVE), [], id="defaults are not looked at"),
+        pytest.param(workload(CONTAINER), workload(LIVE), [], id="defaults are ignored"),
         pytest.param(
             workload(CONTAINER),
             workload({"name": "sidecar", "image": "x"}, LIVE),

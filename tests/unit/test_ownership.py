@@ -1,4 +1,4 @@
-"""Whose an object is, by every mark and in every place; and what the marks of a child are."""
+"""Which parent owns an object, by every mark and in every place; and the marks of a child."""
 
 from __future__ import annotations
 
@@ -89,7 +89,7 @@ def test_an_object_is_own_by_mark_and_place(reference, annotations, namespace, o
     assert is_own(an_object(reference, annotations, namespace), OWNER) is own
 
 
-def test_a_reference_that_is_not_the_controllers_proves_nothing():
+def test_an_owner_reference_without_controller_proves_nothing():
     obj = an_object()
     obj["metadata"]["ownerReferences"] = [OURS, {**OURS, "controller": False}]
     assert not is_own(obj, OWNER)
@@ -115,7 +115,7 @@ def test_nothing_outside_the_parents_places_is_ever_its_own(reference, annotatio
         (None, False),
     ],
 )
-def test_only_an_earlier_parent_of_the_name_leaves_objects_behind(reference, left):
+def test_only_an_earlier_parent_of_the_name_leaves_orphans(reference, left):
     assert is_left_behind(an_object(reference), OWNER) is left
 
 
@@ -167,7 +167,7 @@ def test_a_shared_child_is_not_marked():
     assert stamp(child, OWNER, PARENT) == child.body
 
 
-def test_the_mark_of_the_intent_changes_with_the_body_and_the_owner():
+def test_the_intent_digest_changes_with_the_body_and_the_owner():
     def mark(child, owner=OWNER):
         return stamp(child, owner, PARENT)["metadata"]["annotations"]["example.com/intent"]
 

@@ -1,4 +1,4 @@
-"""The pages for contributors name only what exists, and every word of the contract."""
+"""The pages for contributors name only what exists, and every term of the contract."""
 
 import dataclasses
 import re

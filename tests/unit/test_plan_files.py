@@ -1,4 +1,4 @@
-"""``gati-operator plan -f``: whatever the file holds, an answer in the API server's words."""
+"""``gati-operator plan -f``: any file gets an answer, with the API server's messages."""
 
 from __future__ import annotations
 
@@ -45,9 +45,9 @@ def test_each_refusal_is_printed_in_the_servers_words(name):
     assert done.exit_code == 2
     assert json.loads(done.stdout)["items"] == []
     printed = [line for line in done.stderr.splitlines() if line.startswith("error: ")]
-    said = [line for line in printed if NOT_READ not in line]
-    assert len(said) == len(expected)
-    for line, refusal in zip(said, expected, strict=True):
+    reported = [line for line in printed if NOT_READ not in line]
+    assert len(reported) == len(expected)
+    for line, refusal in zip(reported, expected, strict=True):
         assert refusal.partition("\n")[0] in line
 
 

@@ -20,7 +20,7 @@ async def test_a_key_added_twice_is_handed_out_once():
     assert len(queue) == 0
 
 
-async def test_a_key_added_while_it_is_worked_on_waits_until_that_is_done():
+async def test_a_key_added_during_its_pass_is_handed_out_after_it():
     queue: WorkQueue[str] = WorkQueue()
     queue.add("a")
     key = await queue.get()
@@ -72,7 +72,7 @@ async def test_the_earliest_of_two_times_counts():
     assert queue.remembered() == 0
 
 
-async def test_backoff_grows_to_its_limit_and_is_forgotten_after_a_success():
+async def test_the_backoff_grows_to_its_limit_and_ends_with_a_success():
     queue: WorkQueue[str] = WorkQueue(base=1, limit=60, rng=random.Random(3))
     delays = []
     for _ in range(10):
@@ -92,7 +92,7 @@ async def test_the_servers_retry_after_is_obeyed():
 
 
 @pytest.mark.parametrize("when", ["during the pass", "after it"])
-async def test_nothing_that_happens_makes_a_key_earlier_than_the_server_asked(when: str):
+async def test_no_change_hands_out_a_key_before_the_retry_after(when: str):
     loop = asyncio.get_running_loop()
     queue: WorkQueue[str] = WorkQueue(base=0.2)
     queue.add("a")
@@ -115,7 +115,7 @@ async def test_nothing_that_happens_makes_a_key_earlier_than_the_server_asked(wh
     assert loop.time() == before
 
 
-async def test_a_dropped_key_does_not_come_back():
+async def test_a_dropped_key_is_not_retried():
     queue: WorkQueue[str] = WorkQueue()
     queue.add_after("a", 5)
     queue.drop("a")
@@ -192,7 +192,7 @@ def test_whatever_is_added_and_not_dropped_is_handed_out_once(steps: list[tuple[
     asyncio.run(run())
 
 
-async def test_a_closed_queue_releases_its_workers_and_takes_nothing_more():
+async def test_a_closed_queue_releases_its_workers_and_takes_no_key():
     queue: WorkQueue[str] = WorkQueue()
     worker = asyncio.create_task(queue.get())
     await asyncio.sleep(0)

@@ -1,4 +1,4 @@
-"""A store ends up equal to the server's, whatever happened on the way; time is looptime's."""
+"""A store ends up equal to the server's after any failure on the way; time is looptime's."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ async def bench():
     await asyncio.gather(*found.tasks, return_exceptions=True)
 
 
-async def test_fills_in_one_step_and_follows(bench):
+async def test_a_store_is_filled_in_one_step_and_followed(bench):
     bench.api.write("a")
     bench.api.write("b")
     sizes: list[int] = []
@@ -141,7 +141,7 @@ async def test_after_410_the_same_version_is_never_tried_again(bench):
     assert 0 <= bench.api.times[2] - bench.api.times[1] <= 1
 
 
-async def test_a_410_of_a_server_that_just_failed_is_not_waited_for_as_a_failure(bench):
+async def test_a_410_after_a_failure_is_not_backed_off_as_one(bench):
     bench.start()
     await filled(bench.store)
     for number in range(4):  # a server that restarts again and again, half a minute apart
@@ -154,7 +154,7 @@ async def test_a_410_of_a_server_that_just_failed_is_not_waited_for_as_a_failure
     assert max(wait for wait in waits if wait < 25) <= 4
 
 
-async def test_watches_that_worked_and_are_cut_each_minute_are_taken_up_at_once(bench):
+async def test_a_watch_cut_each_minute_is_resumed_at_once(bench):
     bench.start()
     await filled(bench.store)
     for number in range(8):
@@ -167,7 +167,7 @@ async def test_watches_that_worked_and_are_cut_each_minute_are_taken_up_at_once(
 
 
 @pytest.mark.parametrize("code", [401, 403])
-async def test_a_server_that_has_not_read_its_roles_yet_is_not_believed_at_once(bench, code):
+async def test_the_first_two_refusals_keep_the_store_synced(bench, code):
     bench.start()
     await filled(bench.store)
     bench.api.failures = [ApiError(code)] * 2
@@ -181,7 +181,7 @@ async def test_a_server_that_has_not_read_its_roles_yet_is_not_believed_at_once(
     assert bench.reflector.state is State.WATCHING
 
 
-async def test_a_right_that_is_really_gone_is_told_after_two_doubts(bench):
+async def test_a_lost_right_is_reported_after_two_more_refusals(bench):
     bench.start()
     await filled(bench.store)
     bench.api.failures = [ApiError(403)] * 4
@@ -246,7 +246,7 @@ async def test_retry_after_is_obeyed_within_reason(bench):
         (404, "not served: pods v1"),
     ],
 )
-async def test_what_is_missing_is_told_and_waited_for(bench, code, reason):
+async def test_a_missing_kind_is_reported_and_waited_for(bench, code, reason):
     reflector = bench.make(bench.store, remedies={403: "kubectl apply"})
     bench.api.failures = [ApiError(code)] * 5
     bench.start(reflector)
@@ -323,7 +323,7 @@ async def test_a_watch_that_ends_at_once_is_not_a_hot_loop(bench):
     assert len(bench.api.calls) < 10
 
 
-async def test_own_writes_race_the_watch(bench):
+async def test_an_own_write_that_races_the_watch_is_announced_once(bench):
     bench.start()
     await filled(bench.store)
     seen: list[str] = []

@@ -1,4 +1,4 @@
-"""What the process tells about itself: metrics, logs, and the health endpoints."""
+"""What the process shows of itself: metrics, logs, and the health endpoints."""
 
 import asyncio
 import io
@@ -34,7 +34,7 @@ def test_reconciles_and_their_errors_are_counted():
     assert sample(telemetry, "build_info", version="1.2.3") == 1
 
 
-def test_requests_without_an_answer_are_told_apart():
+def test_requests_without_an_answer_are_counted_apart():
     telemetry = Telemetry()
     telemetry.api_request("get", "pods", 200, 0.1)
     telemetry.api_request("get", "pods", 0, 30)
@@ -157,7 +157,7 @@ def lines(stream):
     return [json.loads(line) for line in stream.getvalue().splitlines()]
 
 
-def test_a_json_line_has_ts_level_logger_event_and_what_was_bound_inside_a_reconcile():
+def test_a_json_line_has_the_fields_bound_inside_a_reconcile():
     stream = io.StringIO()
     logs.configure("json", stream=stream)
     with structlog.contextvars.bound_contextvars(reconcile_id=7, key="Widget/ns/w"):
@@ -267,7 +267,7 @@ def test_redaction_changes_nothing_in_place():
     assert given == {"headers": {"authorization": "x"}}
 
 
-def test_json_where_nobody_looks_and_colours_only_for_a_terminal(monkeypatch):
+def test_logs_are_json_or_coloured_on_a_terminal_only(monkeypatch):
     monkeypatch.delenv("NO_COLOR", raising=False)
     outputs = []
     for stream, no_color in ((io.StringIO(), ""), (Terminal(), ""), (Terminal(), "1")):
@@ -316,7 +316,7 @@ async def get(server, path):
         return answer.status, await answer.text()
 
 
-async def test_a_healthy_and_ready_process_says_ok():
+async def test_a_healthy_and_ready_process_answers_ok():
     async with Process().serve() as server:
         assert await get(server, "/healthz") == (200, "ok\n")
         assert await get(server, "/readyz") == (200, "ok\n")
@@ -324,7 +324,7 @@ async def test_a_healthy_and_ready_process_says_ok():
         assert (await get(server, "/other"))[0] == 404
 
 
-async def test_readiness_names_each_reason_and_health_is_another_matter():
+async def test_readiness_names_each_reason_apart_from_health():
     process = Process()
     process.ready = {"caches": "Deployment: listing", "rights": "", "crds": "kubectl apply -f x"}
     async with process.serve() as server:
@@ -356,7 +356,7 @@ async def test_a_taken_port_is_one_clear_error():
 
 
 @pytest.mark.parametrize("address", ["", "localhost", "localhost:http", "localhost:70000"])
-def test_an_address_that_is_none_is_refused(address):
+def test_an_invalid_address_is_refused(address):
     with pytest.raises(HealthAddressError, match="host:port"):
         Process().serve(address)
 

@@ -1,4 +1,4 @@
-"""Credentials and certificates: renewed, never shown; whom a connection trusts."""
+"""Credentials are renewed and never shown; a connection trusts only its authority file."""
 
 from __future__ import annotations
 
@@ -36,21 +36,21 @@ class Rotating:
 async def unless_new(request: web.Request) -> web.StreamResponse:
     if request.headers["Authorization"] == "Bearer new":
         return web.json_response({"metadata": {"name": "a"}, "items": []})
-    return web.json_response(status(401, "Unauthorized", "who?"), status=401)
+    return web.json_response(status(401, "Unauthorized", "not authenticated"), status=401)
 
 
-async def test_401_is_tried_once_more_with_fresh_credentials(server, connect):
+async def test_a_401_is_retried_once_with_fresh_credentials(server, connect):
     server.answer = unless_new
-    told: list[Any] = []
+    calls: list[Any] = []
     client = connect(
-        Cluster(server.url, credentials=Rotating), telemetry=lambda *call: told.append(call)
+        Cluster(server.url, credentials=Rotating), telemetry=lambda *call: calls.append(call)
     )
     assert await client.get(POD, "n", "a") == {"metadata": {"name": "a"}, "items": []}
-    assert [call[:3] for call in told] == [("get", "pods", 401), ("get", "pods", 200)]
+    assert [call[:3] for call in calls] == [("get", "pods", 401), ("get", "pods", 200)]
     assert await watched(connect(Cluster(server.url, credentials=Rotating))) == []
 
 
-async def test_401_with_nothing_fresher_is_an_error_at_once(server, connect):
+async def test_a_401_without_fresher_credentials_is_an_error(server, connect):
     server.answer = unless_new
     with pytest.raises(ApiError) as caught:
         await connect().get(POD, "n", "a")
@@ -76,18 +76,16 @@ async def test_no_error_shows_the_token_even_if_the_server_echoes_it(server, con
     assert SECRET not in f"{client!r} {vars(client)!r}"
 
 
-async def test_headers_name_us_and_whom_we_impersonate(server, connect):
-    who = (("Impersonate-User", "jane"), ("Impersonate-Group", "a"), ("Impersonate-Group", "b"))
-    await connect(Cluster(server.url, impersonation=who)).list(POD)
+async def test_headers_name_the_client_and_the_impersonated_user(server, connect):
+    user = (("Impersonate-User", "jane"), ("Impersonate-Group", "a"), ("Impersonate-Group", "b"))
+    await connect(Cluster(server.url, impersonation=user)).list(POD)
     headers = server.requests[0].headers
     assert headers["User-Agent"] == "test/1"
     assert headers["Impersonate-User"] == "jane"
     assert headers.getall("Impersonate-Group") == ["a", "b"]
 
 
-async def test_proxies_are_used_when_configured_and_not_from_the_environment(
-    server, connect, monkeypatch
-):
+async def test_a_proxy_is_used_only_when_configured(server, connect, monkeypatch):
     monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:1")
     monkeypatch.setenv("NO_PROXY", "")
     await connect().list(POD)
@@ -138,15 +136,13 @@ async def test_the_authority_file_is_followed_and_a_broken_one_ignored(
 
 @pytest.mark.usefixtures("authority")
 @pytest.mark.parametrize("content", [b"", b"nothing"])
-async def test_an_empty_authority_does_not_mean_to_trust_everybody_known(
-    server, connect, content, tmp_path
-):
+async def test_an_empty_authority_file_trusts_no_server(server, connect, content, tmp_path):
     (tmp_path / "ca.crt").write_bytes(content)
     with pytest.raises(Unreachable, match="holds no certificate"):
         await connect(Cluster(server.url, ca=tmp_path / "ca.crt")).list(POD)
 
 
-async def test_server_name_verification_and_client_certificate(server, connect, authority):
+async def test_the_server_name_and_client_certificate_are_used(server, connect, authority):
     pem = authority.cert_pem.bytes()
     await connect(Cluster(server.url, ca=pem, tls_server_name="inner.test")).list(POD)
     with pytest.raises(Unreachable, match="other"):

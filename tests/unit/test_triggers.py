@@ -1,4 +1,4 @@
-"""Who is queued after which change, and what a pass keeps from waking itself."""
+"""Which parents are queued after a change; the writes of a pass do not wake it again."""
 
 from __future__ import annotations
 
@@ -113,13 +113,13 @@ async def test_a_child_wakes_the_parents_it_belongs_to(bench, metadata, queued, 
     assert await bench.queued() == queued
 
 
-async def test_a_child_that_changes_hands_wakes_both_parents(bench):
+async def test_a_child_with_a_new_owner_wakes_both_parents(bench):
     before, after = config_map(**controlled_by("w")), config_map(**controlled_by("v"))
     bench.triggers.changed(MAPS, before, after)
     assert await bench.queued() == ["v", "w"]
 
 
-async def test_a_needed_object_wakes_who_asked_by_name_or_index(bench):
+async def test_a_needed_object_wakes_its_parents_by_name_or_index(bench):
     bench.triggers.subscribe(key("w"), [Need(POD, "shop", name="x")])
     bench.triggers.subscribe(key("v"), [Need(POD, "shop", index="users")])
     bench.triggers.changed(PODS, None, config_map("x"))
@@ -152,7 +152,7 @@ async def test_a_demand_ends_with_its_last_asker():
     assert interests.remembered() == 0
 
 
-async def test_an_answer_wakes_who_asked_the_question(bench):
+async def test_an_answer_wakes_the_parents_with_its_question(bench):
     ask = Ask.of("git", "a")
     bench.triggers.subscribe(key(), [ask])
     bench.triggers.learned(Ask.of("git", "b"))
@@ -234,7 +234,7 @@ async def test_a_change_by_others_during_a_pass_is_reconciled_after_it(bench):
     assert bench.triggers.under_way == 0
 
 
-async def test_an_answer_to_a_pass_wakes_other_parents(bench):
+async def test_an_answer_to_a_write_wakes_other_parents(bench):
     bench.triggers.subscribe(key("v"), [Need(CONFIG_MAP, "shop", name="x")])
     written = config_map(**controlled_by("w"))
     bench.triggers.begin(key())
@@ -243,7 +243,7 @@ async def test_an_answer_to_a_pass_wakes_other_parents(bench):
     assert await bench.queued() == ["v"]
 
 
-async def test_a_filled_cache_wakes_who_is_parked_or_demanded_it(bench):
+async def test_a_filled_cache_wakes_parked_and_demanding_parents(bench):
     bench.triggers.park(key("w"), MAPS)
     assert bench.triggers.parked == 1
     bench.triggers.filled(MAPS)
@@ -254,7 +254,7 @@ async def test_a_filled_cache_wakes_who_is_parked_or_demanded_it(bench):
     assert await bench.queued() == ["v"]
 
 
-async def test_a_filled_optional_cache_wakes_all_parents_of_its_controller(bench):
+async def test_a_filled_optional_cache_wakes_its_controllers_parents(bench):
     bench.triggers.filled(Watch(POD, labels="x"))
     assert await bench.queued() == ["v", "w"]
     bench.triggers.filled(PODS)

@@ -52,14 +52,14 @@ async def test_an_error_frame_is_raised_after_the_events_before_it(server, conne
 
 
 async def test_a_status_instead_of_a_watch_is_raised(server, connect):
-    server.says(json.dumps(status(410, "Gone")), content_type="application/json")
+    server.responds(json.dumps(status(410, "Gone")), content_type="application/json")
     with pytest.raises(ApiError) as caught:
         await watched(connect())
     assert caught.value.code == 410
 
 
 async def test_refused_watch_is_an_api_error(server, connect):
-    server.says("Too many requests", status=429, headers={"Retry-After": "1"})
+    server.responds("Too many requests", status=429, headers={"Retry-After": "1"})
     with pytest.raises(ApiError) as caught:
         await watched(connect())
     assert (caught.value.code, caught.value.retry_after) == (429, 1)
@@ -91,7 +91,7 @@ async def test_a_watch_that_is_reset_is_unreachable(server, connect):
         await watched(connect())
 
 
-async def test_garbled_and_unknown_frames(server, connect):
+async def test_unknown_frames_are_skipped_and_garbled_ones_raised(server, connect):
     server.streams(b'{"type":"LATER","object":{}}\n', frame("BOOKMARK"))
     assert [event.type for event in await watched(connect())] == ["BOOKMARK"]
     server.streams(b"{garbled\n")

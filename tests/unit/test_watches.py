@@ -1,4 +1,4 @@
-"""Which caches there are: shared, required, optional, demanded, lingering; time is looptime's."""
+"""The caches of a process: shared, required, optional, demanded, lingering; time is looptime's."""
 
 from __future__ import annotations
 
@@ -85,7 +85,7 @@ def secret(name: str) -> Object:
     return {"apiVersion": "v1", "kind": "Secret", "metadata": metadata}
 
 
-async def test_what_is_cached_alike_is_cached_once(start):
+async def test_equal_watches_share_one_cache(start):
     first = widgets(MAPS, Watch(POD))
     second = widgets(Watch(CONFIG_MAP, removable=False), replace(PODS, labels="x"))
     bench = start(first, second)
@@ -100,7 +100,7 @@ async def test_what_is_cached_alike_is_cached_once(start):
     assert bench.watches.store(Watch(POD)) is not bench.watches.store(replace(PODS, labels="x"))
 
 
-async def test_each_scope_has_a_reflector_and_a_place_of_its_own_has_one(start):
+async def test_each_scope_and_each_fixed_namespace_has_a_reflector(start):
     bench = start(widgets(MAPS, Watch(SECRET, namespace="system")), scopes=("a", "b"))
     found = {(each.store.kind.kind, each.namespace) for each in bench.watches.reflectors}
     assert found == {(kind, scope) for kind in ("Widget", "ConfigMap") for scope in ("a", "b")} | {
