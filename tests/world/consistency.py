@@ -38,13 +38,13 @@ def contradictions(objects: Iterable[Object], now: datetime | None = None) -> It
     objects = list(objects)
     homes = {obj["metadata"]["uid"]: _home(obj) for obj in objects if obj["metadata"].get("uid")}
     for obj in objects:
-        said = f"{obj.get('kind')} {_home(obj)}/{obj['metadata'].get('name')}"
+        place = f"{obj.get('kind')} {_home(obj)}/{obj['metadata'].get('name')}"
         for what in (
             *_metadata(obj, now),
             *_owners(obj, homes),
             *_status(obj, now),
         ):
-            yield f"{said}: {what}"
+            yield f"{place}: {what}"
     yield from _together(objects)
 
 

@@ -1,7 +1,7 @@
 """Fakes of the cluster's own controllers, as far as an operator looks at their work.
 
-Each is one synchronous step over the server: look at everything, write what follows, say when to
-look again though nothing changes. The world takes the steps, always in the same order, so that a
+Each is one synchronous step over the server: read everything, write what follows, return when to
+read again though nothing changes. The world takes the steps, always in the same order, so that a
 run can be repeated.
 """
 
@@ -117,18 +117,18 @@ class DeploymentController:
         enough = ready >= wanted
         available = ("True", "MinimumReplicasAvailable", "Deployment has minimum availability.")
         if not enough:
-            words = "Deployment does not have minimum availability."
-            available = ("False", "MinimumReplicasUnavailable", words)
+            message = "Deployment does not have minimum availability."
+            available = ("False", "MinimumReplicasUnavailable", message)
         progressing = ("True", "NewReplicaSetAvailable", "has successfully progressed.")
         if late:
             progressing = ("False", "ProgressDeadlineExceeded", "has timed out progressing.")
         elif not rollout.done:
             progressing = ("True", "ReplicaSetUpdated", "is progressing.")
-        told = {"Available": available, "Progressing": progressing}
+        conditions = {"Available": available, "Progressing": progressing}
         if fault and not fault.creates_pods:
-            told["ReplicaFailure"] = ("True", fault.reason, fault.message)
+            conditions["ReplicaFailure"] = ("True", fault.reason, fault.message)
         status["conditions"] = [
-            _condition(deployment, name, *words, now=now) for name, words in told.items()
+            _condition(deployment, name, *values, now=now) for name, values in conditions.items()
         ]
         return status
 
@@ -179,7 +179,7 @@ class DeploymentController:
 class Autoscaler:
     """Writes ``spec.replicas`` of what HorizontalPodAutoscalers target, through the scale.
 
-    ``wanted`` says how many replicas the load of an autoscaler of that name asks for.
+    ``wanted`` is how many replicas the load of an autoscaler of that name asks for.
     """
 
     wanted: dict[str, int] = field(default_factory=dict)

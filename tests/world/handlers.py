@@ -1,4 +1,4 @@
-"""The handler that tests of the world are about, the world it lives in, and who scales it."""
+"""The handler of the world's tests, its world, and the ways to scale it."""
 
 from typing import Any
 

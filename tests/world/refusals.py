@@ -1,4 +1,4 @@
-"""Refusals that the in-memory API server says in the same words as a real one."""
+"""Refusals whose messages are the same from the in-memory API server and a real one."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ UNREACHABLE = [
     (10, f"{_INVALID}10: must be greater than minReadySeconds"),
     (9, f"{_INVALID}9: must be greater than minReadySeconds"),
 ]
-"""A Deployment's progressDeadlineSeconds beside minReadySeconds 10, and what the server says."""
+"""A Deployment's progressDeadlineSeconds beside minReadySeconds 10, and the server's message."""
 
 
 async def refused(api: Api, kind: Kind, obj: Object) -> str:
-    """The server's words against an object; nothing where it takes the object."""
+    """The server's refusal of an object; empty where it accepts the object."""
     try:
         await api.create(kind, obj)
     except ApiError as error:

@@ -1,4 +1,4 @@
-"""Somebody insists on what is ours: it is repaired less and less often, and told while it lasts."""
+"""A contested child is repaired less and less often, and reported while the contest lasts."""
 
 from dataclasses import dataclass
 from functools import partial
@@ -144,12 +144,12 @@ async def test_a_change_long_after_a_contest_is_not_a_contest():
         here.create(GATI_HANDLER, handler())
         await here.until(lambda: contested(here))
         await here.run_for(86400)
-        told = []
-        here.server.journal.listeners.add(lambda: told.append(contested(here)))
+        contests = []
+        here.server.journal.listeners.add(lambda: contests.append(contested(here)))
         here.edit(CONFIG_MAP, "handler-users", {"data": {"GREETING": "by accident"}})
         await here.run_for(60)
         assert here.live(CONFIG_MAP, "handler-users")["data"] == {"GREETING": "hello"}
-        assert not any(told)
+        assert not any(contests)
 
 
 async def test_an_edit_that_agrees_with_the_rival_ends_the_contest():
@@ -162,17 +162,17 @@ async def test_an_edit_that_agrees_with_the_rival_ends_the_contest():
             here.edit(DEPLOYMENT, "handler-users", undone)
             await here.run_for(30)
         assert contested(here)
-        told = []
+        contests = []
         here.edit(GATI_HANDLER, "users", {"spec": {"image": "theirs:1"}})
         await here.until(lambda: not contested(here))
-        here.server.journal.listeners.add(lambda: told.append(contested(here)))
+        here.server.journal.listeners.add(lambda: contests.append(contested(here)))
         await here.run_for(400)
-        assert told
-        assert not any(told)
+        assert contests
+        assert not any(contests)
 
 
 async def test_configuration_dropped_in_a_contest_stays_for_old_pods():
-    """The rival has taken the marks off; the owner reference says whose it is."""
+    """The rival has taken the marks off; the owner reference names the owner."""
     async with world(Replacer()) as here:
         here.create(GATI_HANDLER, handler())
         await here.until(lambda: contested(here))

@@ -1,4 +1,4 @@
-"""The real loop and the real plan of a GatiHandler, under crashes, lost events and bad weather.
+"""The real loop and the real plan of a GatiHandler, under crashes, lost events and failures.
 
 Every property is one that a user of Kubernetes takes for granted: the end state depends on
 what is wanted and on nothing that happened on the way.
@@ -106,7 +106,7 @@ async def test_a_crash_at_any_write_changes_nothing_in_the_end(when):
 
 
 def objects(state):
-    """All but Events, which tell of what happened on the way."""
+    """All but Events, which depend on what happened on the way."""
     return {key: obj for key, obj in state.items() if key[0] != "Event"}
 
 
@@ -286,8 +286,8 @@ def wipe_status(world, name="users"):
     )
 
 
-async def test_a_conflict_at_the_status_is_tried_again():
-    """An API server that is busy with one object gives up and says 409, though it still exists."""
+async def test_a_conflict_at_the_status_is_retried():
+    """An API server that is busy with one object gives up and answers 409, though it still exists."""
     async with World(**options()) as world:
         world.create(GATI_HANDLER, handler())
         await world.settle()
@@ -321,7 +321,7 @@ def poison(error):
     return webhook
 
 
-async def test_what_was_deleted_during_a_watch_gap_is_noticed():
+async def test_a_child_deleted_during_a_watch_gap_is_recreated():
     async with World(**options()) as world:
         world.create(GATI_HANDLER, handler())
         await world.settle()
@@ -335,7 +335,7 @@ async def test_what_was_deleted_during_a_watch_gap_is_noticed():
         assert world.get(SERVICE, "handler-users") is not None
 
 
-async def test_a_kind_that_is_not_served_is_waited_for_and_heals_alone():
+async def test_an_unserved_kind_is_waited_for_and_then_used():
     async with World(**options()) as world:
         world.api.unserve(POD_DISRUPTION_BUDGET)
         await world.restart()
@@ -349,7 +349,7 @@ async def test_a_kind_that_is_not_served_is_waited_for_and_heals_alone():
         assert ready(world)["status"] == "True"
 
 
-async def test_a_right_taken_away_at_run_time_stops_only_what_needs_it():
+async def test_a_revoked_right_is_reported_and_its_return_heals():
     async with World(**options()) as world:
         world.create(GATI_HANDLER, handler())
         await world.settle()
@@ -388,7 +388,7 @@ async def test_lost_answers_change_nothing_in_the_end():
         assert objects(world.state()) == objects(expected)
 
 
-async def test_a_suspended_handler_is_not_repaired_and_says_so():
+async def test_a_suspended_handler_is_reported_and_not_repaired():
     async with World(**options()) as world:
         world.create(GATI_HANDLER, handler())
         await world.settle()
@@ -463,11 +463,11 @@ async def test_an_autoscaler_that_adds_pods_makes_nothing_unready():
         scaling = {"enabled": True, "minReplicas": 2, "maxReplicas": 9}
         world.create(GATI_HANDLER, handler(autoscaling=scaling))
         await world.settle()
-        told = []
+        states = []
 
         async def look():
             while True:
-                told.append(ready(world)["status"])
+                states.append(ready(world)["status"])
                 await asyncio.sleep(0.01)
 
         looking = asyncio.create_task(look())
@@ -483,7 +483,7 @@ async def test_an_autoscaler_that_adds_pods_makes_nothing_unready():
         await asyncio.sleep(0.2)  # before the Deployment controller has looked at it
         await world.settle()
         looking.cancel()
-        assert set(told) == {"True"}
+        assert set(states) == {"True"}
         assert world.live(GATI_HANDLER, "users")["status"]["replicas"] == 6
 
 
@@ -514,7 +514,7 @@ async def test_converged_children_are_not_remembered():
             assert reconciler.target.remembered() == 0
 
 
-async def test_the_reconcile_annotation_asks_for_a_look_now():
+async def test_the_reconcile_annotation_starts_a_pass_at_once():
     async with World(**options()) as world:
         world.create(GATI_HANDLER, handler())
         await world.settle()

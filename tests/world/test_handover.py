@@ -1,4 +1,4 @@
-"""What a handler left behind is taken over by the next one of the name, where somebody says so."""
+"""Orphans of a handler are adopted by the next one of its name where an annotation allows it."""
 
 from functools import partial
 
@@ -65,7 +65,7 @@ async def test_an_autoscaler_without_the_annotation_stays_the_users(annotations)
         assert reason(here, "Autoscaled") == "UsersAutoscaler"
 
 
-async def test_an_adopted_autoscaler_that_is_not_wanted_goes_on_scaling():
+async def test_an_adopted_unwanted_autoscaler_keeps_scaling():
     async with world() as here:
         await leave_orphans(here, **{"gati.dev/adopt": "users"})
         scale(here, 5)

@@ -51,7 +51,7 @@ async def created(api: MemoryApi, kind: Kind, obj: Object) -> str:
 
 
 @pytest.mark.parametrize("deletion", DELETIONS, ids=lambda deletion: deletion.name)
-async def test_a_delete_answers_what_is_left(api: MemoryApi, deletion: Deletion) -> None:
+async def test_a_delete_returns_what_is_left(api: MemoryApi, deletion: Deletion) -> None:
     assert await what_is_left(api, deletion, "default") == (deletion.left, deletion.left)
 
 
@@ -96,13 +96,13 @@ async def test_a_pod_on_a_node_stays_until_its_kubelet_is_done(api: MemoryApi) -
 # ---- validation ---------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(("deadline", "words"), UNREACHABLE)
+@pytest.mark.parametrize(("deadline", "message"), UNREACHABLE)
 async def test_a_deadline_is_above_the_wait_for_readiness(
-    api: MemoryApi, deadline: int, words: str
+    api: MemoryApi, deadline: int, message: str
 ) -> None:
     obj = deployment("x", minReadySeconds=10, progressDeadlineSeconds=deadline)
     obj["metadata"]["namespace"] = "default"
-    assert await refused(api, DEPLOYMENT, obj) == words
+    assert await refused(api, DEPLOYMENT, obj) == message
 
 
 # ---- discovery ----------------------------------------------------------------------------------
@@ -141,7 +141,7 @@ async def test_a_definition_brings_its_kind_and_takes_it_along(api: MemoryApi) -
 # ---- names only ---------------------------------------------------------------------------------
 
 
-async def test_names_only_shows_metadata_and_no_more(api: MemoryApi) -> None:
+async def test_names_only_shows_metadata_only(api: MemoryApi) -> None:
     await api.create(CONFIG_MAP, {**placed(CONFIG_MAP, labels={"a": "b"}), "data": {"big": "x"}})
 
     [item] = (await api.list(CONFIG_MAP, names_only=True)).items
@@ -172,14 +172,14 @@ async def test_a_view_suffers_the_faults_of_its_client(api: MemoryApi) -> None:
         await view.create(CONFIG_MAP, placed(CONFIG_MAP))
 
 
-async def test_nobody_is_impersonated_twice(api: MemoryApi) -> None:
+async def test_a_second_impersonation_is_refused(api: MemoryApi) -> None:
     with pytest.raises(ValueError, match="not a user"):
         api.acting_as("")
     with pytest.raises(ValueError, match="already"):
         api.acting_as(DEPLOYER).acting_as("jane")
 
 
-async def test_an_authorizer_refuses_in_the_servers_words(api: MemoryApi) -> None:
+async def test_an_authorizer_refuses_with_the_servers_message(api: MemoryApi) -> None:
     asked: list[tuple[str, str, str, str, str]] = []
 
     def allows(user: str, verb: str, kind: Kind, namespace: str, name: str) -> bool:

@@ -1,4 +1,4 @@
-"""The checker rejects each impossible world, and no possible one."""
+"""The checker rejects each inconsistent world, and no consistent one."""
 
 from __future__ import annotations
 
@@ -41,14 +41,14 @@ POSSIBLE: list[Object] = [
 ]
 
 
-def test_a_possible_world_passes() -> None:
+def test_a_consistent_world_passes() -> None:
     ready = {"type": "Ready", "status": "True", "lastTransitionTime": "2026-01-01T11:59:00Z"}
     counts = {"observedGeneration": 2, "replicas": 3, "readyReplicas": 2, "availableReplicas": 1}
     check([*POSSIBLE, thing("c", "c", status={**counts, "conditions": [ready]})], NOW)
 
 
 @pytest.mark.parametrize(
-    ("objects", "told"),
+    ("objects", "message"),
     [
         ([thing("a", "")], "has no metadata.uid"),
         ([thing("a", "a"), thing("b", "a")], "belongs to two objects"),
@@ -100,7 +100,7 @@ def test_a_possible_world_passes() -> None:
         ),
     ],
 )
-def test_an_impossible_world_is_rejected(objects: list[Object], told: str) -> None:
+def test_an_inconsistent_world_is_rejected(objects: list[Object], message: str) -> None:
     with pytest.raises(ImpossibleWorld) as raised:
         check(deepcopy(objects), NOW)
-    assert told in str(raised.value)
+    assert message in str(raised.value)

@@ -1,4 +1,4 @@
-"""Faults: each does what it says, to its own client only, and ends when it is told to."""
+"""Each fault has its documented effect, on its own client only, and ends when it is lifted."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ async def test_a_failure_is_raised_before_anything_is_written(api: MemoryApi) ->
     assert [write.committed for write in api.writes] == [True]
 
 
-async def test_an_ambiguous_write_is_committed_and_unanswered(api: MemoryApi) -> None:
+async def test_an_ambiguous_write_is_committed_without_an_answer(api: MemoryApi) -> None:
     api.fail_next("*", None, Unreachable("lost"), when="after")
 
     with pytest.raises(Unreachable):
@@ -216,8 +216,8 @@ async def test_a_bookmark_saves_a_quiet_watch_from_compaction(api: MemoryApi) ->
     api.compact()
 
     assert await collected(api, 1, resource_version=moved[0]) == []
-    (told,) = await collected(api, 1, resource_version=start)
-    assert told[1].startswith("410 Expired")
+    (event,) = await collected(api, 1, resource_version=start)
+    assert event[1].startswith("410 Expired")
 
 
 async def test_events_are_dropped_by_choice(api: MemoryApi) -> None:
@@ -272,28 +272,28 @@ async def test_an_open_watch_outlives_a_compaction(api: MemoryApi) -> None:
 
 
 @pytest.mark.parametrize(
-    ("error", "told"), [(None, "ended"), (ApiError(410, "Expired", "x"), "410 Expired: x")]
+    ("error", "shown"), [(None, "ended"), (ApiError(410, "Expired", "x"), "410 Expired: x")]
 )
 async def test_open_watches_end_quietly_or_by_an_error(
-    api: MemoryApi, error: Exception | None, told: str
+    api: MemoryApi, error: Exception | None, shown: str
 ) -> None:
     later = asyncio.create_task(in_the_meantime(lambda: _do(lambda: api.end_watches(error))))
 
     events = await collected(api, 10, resource_version=str(api.server.revision))
 
     await later
-    assert events == [(1, told)]
+    assert events == [(1, shown)]
     # Only what was open: the next watch is not concerned.
     assert await collected(api, 10, resource_version=str(api.server.revision)) == []
 
 
-async def test_after_a_restart_of_the_server_every_resume_is_too_old(api: MemoryApi) -> None:
+async def test_every_resume_after_a_server_restart_is_too_old(api: MemoryApi) -> None:
     start = str(api.server.revision)
     api.restart_server()
 
-    (told,) = await collected(api, 1, resource_version=start)
+    (event,) = await collected(api, 1, resource_version=start)
 
-    assert told[1].startswith("410 Expired")
+    assert event[1].startswith("410 Expired")
 
 
 async def test_a_watch_from_the_future_is_silent(api: MemoryApi) -> None:
@@ -306,7 +306,7 @@ async def test_a_watch_from_the_future_is_silent(api: MemoryApi) -> None:
     assert events == [(90, "no frame of the watch for 90 s")]
 
 
-async def test_a_stale_list_is_of_its_time(api: MemoryApi) -> None:
+async def test_a_stale_list_shows_an_earlier_state(api: MemoryApi) -> None:
     await api.create(CONFIG_MAP, config_map("old"))
     api.stale_list(CONFIG_MAP)
     version = api.server.revision
@@ -355,7 +355,7 @@ async def test_a_dry_run_leaves_no_trace(api: MemoryApi) -> None:
     assert [(w.dry_run, w.committed, w.changed) for w in api.writes] == [(True, True, False)]
 
 
-async def test_what_is_handed_out_is_the_callers(api: MemoryApi) -> None:
+async def test_a_returned_object_is_a_copy_of_the_callers_own(api: MemoryApi) -> None:
     given = config_map(a="1")
     made = await api.create(CONFIG_MAP, given)
     given["data"]["a"] = made["data"]["a"] = "changed"

@@ -1,4 +1,4 @@
-"""The pure parts of the in-memory server, where a table says more than a scenario."""
+"""The pure parts of the in-memory server, by tables and properties."""
 
 from __future__ import annotations
 
@@ -118,14 +118,14 @@ def test_the_last_apply_wins_and_repeats_as_a_no_op(history: list[tuple[str, Obj
 
     def applied(manager: str, spec: Object) -> None:
         nonlocal live, owners
-        who = Manager(manager, "Apply")
-        live, fields = apply(live, widget(spec), owners, who, shape, force=True)
-        owners = {who: Owned(owned, "", "") for who, owned in fields.items()}
+        writer = Manager(manager, "Apply")
+        live, fields = apply(live, widget(spec), owners, writer, shape, force=True)
+        owners = {writer: Owned(owned, "", "") for writer, owned in fields.items()}
 
     for manager, spec in history:
         applied(manager, spec)
         wanted, found = leaves(widget(spec), shape), leaves(live, shape)
-        # An empty map or list says only that it is there; others may fill it.
+        # An empty map or list claims only that it exists; others may fill it.
         assert all(found[path] == value for path, value in wanted.items() if value not in ({}, []))
         before = clone(live), dict(owners)
         applied(manager, spec)

@@ -1,4 +1,4 @@
-"""The world itself: a real runtime in it converges, rests, dies anywhere and comes back."""
+"""The world itself: a real runtime in it converges, rests, dies at any write and restarts."""
 
 from __future__ import annotations
 
@@ -99,7 +99,7 @@ async def test_a_world_converges_and_then_rests() -> None:
         assert world.writes_since(mark) == []
 
 
-async def test_what_somebody_deletes_or_changes_comes_back() -> None:
+async def test_a_deleted_or_changed_child_is_restored() -> None:
     async with widget_world() as world:
         world.create(WIDGET, body(WIDGET, "w", {"size": "1"}))
         await world.settle()
@@ -131,7 +131,7 @@ async def test_a_crash_at_any_write_ends_in_the_same_state(write: int, when: Any
     assert found == await end_state(undisturbed, controllers=[Widgets()], crds=[WIDGET_CRD])
 
 
-async def test_a_dead_operator_does_nothing_and_is_recognized() -> None:
+async def test_a_dead_operator_writes_nothing_and_is_recognized() -> None:
     async with widget_world() as world:
         world.api.crash_after(1)
         world.create(WIDGET, body(WIDGET, "w", {"size": "1"}))
@@ -143,14 +143,14 @@ async def test_a_dead_operator_does_nothing_and_is_recognized() -> None:
         assert not world.dead
 
 
-async def test_lost_events_are_made_up_for_by_a_relist() -> None:
+async def test_lost_events_are_recovered_by_a_relist() -> None:
     async with widget_world() as world:
         world.create(WIDGET, body(WIDGET, "w", {"size": "1"}))
         await world.settle()
         world.api.drop_events(lambda kind, _event: kind == CONFIG_MAP)
         world.delete(CONFIG_MAP, "w")
         await world.settle()
-        assert world.get(CONFIG_MAP, "w") is None  # nobody told the operator
+        assert world.get(CONFIG_MAP, "w") is None  # the operator has no event of it
 
         world.api.drop_events(None)
         world.api.restart_server()
@@ -172,7 +172,7 @@ class Restless:
             await asyncio.sleep(1)
 
 
-async def test_a_world_that_does_not_rest_says_who_writes() -> None:
+async def test_a_world_that_does_not_rest_names_the_writer() -> None:
     async with World(operator=lambda world, _: Restless(world)) as world:
         with pytest.raises(NeverQuiet, match="manager='restless'"):
             await world.settle(limit=30)
@@ -202,7 +202,7 @@ def quiet_world(**options: Any) -> World:
     return World(operator=lambda _world, _api: Idle(), **options)
 
 
-async def test_an_impossible_end_fails_the_test() -> None:
+async def test_an_inconsistent_end_state_fails_the_test() -> None:
     async def lie() -> None:
         async with quiet_world() as world:
             world.create(WIDGET, body(WIDGET, "w", {}))
@@ -262,7 +262,7 @@ async def test_pods_that_cannot_be_made_are_a_replica_failure() -> None:
         assert "replicas" not in live["status"]
 
 
-async def test_pods_tell_why_they_wait() -> None:
+async def test_a_waiting_pod_shows_its_reason() -> None:
     world = quiet_world()
     world.deployments.pods = True
     async with world:

@@ -1,6 +1,6 @@
-"""Whose an object is: what has the name, the labels or the marks of a child, and is none.
+"""An object with the name, the labels or the marks of a child is not always a child.
 
-And what is a child, though the watch does not show it: it is planned with before it is written.
+A child that the watch does not show is planned with before it is written.
 """
 
 import asyncio
@@ -48,7 +48,7 @@ def copied(here, kind, name, namespace, **annotations):
     return {**obj, "metadata": metadata}
 
 
-async def test_a_copy_in_another_namespace_is_not_taken_for_the_child():
+async def test_a_copy_in_another_namespace_is_not_the_child():
     async with world(namespaces=("default", "zzz")) as here:
         here.create(GATI_HANDLER, handler(config={"GREETING": "hello"}))
         await here.settle()
@@ -186,11 +186,11 @@ async def test_children_of_an_earlier_handler_are_waited_for():
     async with world() as here:
         here.create(GATI_HANDLER, handler())
         await here.settle()
-        told = []
+        reasons = []
 
         def look():
             found = here.get(GATI_HANDLER, "users")
-            told.append(found and find(found, "Ready").get("reason"))
+            reasons.append(found and find(found, "Ready").get("reason"))
 
         here.server.journal.listeners.add(look)
         old = here.live(DEPLOYMENT, "handler-users")["metadata"]["uid"]
@@ -200,7 +200,7 @@ async def test_children_of_an_earlier_handler_are_waited_for():
         await here.run_for(60)
         assert ready(here)["status"] == "True"
         assert here.live(DEPLOYMENT, "handler-users")["metadata"]["uid"] != old
-        assert "NameConflict" not in told
+        assert "NameConflict" not in reasons
 
 
 @pytest.mark.parametrize("kind", [DEPLOYMENT, HORIZONTAL_POD_AUTOSCALER], ids=str)

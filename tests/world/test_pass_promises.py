@@ -1,4 +1,4 @@
-"""What a plan can rely on: deletions that are over, optional kinds, questions that end with it."""
+"""What a plan relies on: completed deletions, optional kinds, questions that end with the parent."""
 
 from __future__ import annotations
 
@@ -85,7 +85,7 @@ def phase(here: World) -> str:
     return str(here.live(WIDGET, "w").get("status", {}).get("phase"))
 
 
-async def test_a_bug_is_an_event_of_its_parent_without_the_values():
+async def test_a_bug_is_an_event_of_its_parent_without_values():
     def fails(seen: Seen) -> str:
         raise KeyError("password")
 
@@ -105,7 +105,7 @@ async def test_a_bug_is_an_event_of_its_parent_without_the_values():
         assert "password" not in note.message
 
 
-async def test_a_deletion_is_not_believed_while_a_finalizer_holds_the_child():
+async def test_a_child_is_not_gone_while_a_finalizer_holds_it():
     async with world(Widgets()) as here:
         here.create(WIDGET, widget("a", "b"))
         await here.settle()
@@ -158,7 +158,7 @@ async def test_an_absent_optional_kind_parks_no_object(forbidden):
         assert phase(here) == f"a without {kind}"
 
 
-async def test_a_required_kind_that_is_not_served_parks_its_controller():
+async def test_an_unserved_required_kind_parks_its_controller():
     async with world(Widgets(more=(Watch(GADGET),))) as here:
         here.api.unserve(GADGET)
         here.create(WIDGET, widget("a"))
@@ -189,7 +189,7 @@ async def test_a_deleted_parent_asks_nothing_any_more():
 
 
 async def test_waves_order_writes_and_not_deletions():
-    """As ``Child.wave`` says: lower ones are written first; what is not wanted goes all at once."""
+    """As ``Child.wave``: lower waves are written first; the surplus is deleted all at once."""
     async with world(Widgets()) as here:
         here.create(WIDGET, widget("third", "second", "first"))
         await here.settle()

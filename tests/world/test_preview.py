@@ -86,7 +86,7 @@ async def test_no_delete_is_reported_of_a_kind_that_is_not_removable():
         assert await carried_out(here, "a") == []
 
 
-async def test_no_create_is_reported_of_a_shared_object_that_is_missing():
+async def test_no_create_is_reported_of_a_missing_shared_object():
     controller = Wanting(more=(Watch(SECRET, child=True),))
     metadata = {"namespace": "default"}
     controller.child = Child(SECRET, body(SECRET, "theirs", metadata=metadata), hold="shared")

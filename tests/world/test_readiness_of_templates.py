@@ -1,4 +1,4 @@
-"""Ready speaks of the present template, however long the Deployment controller looks away."""
+"""Ready is about the present template, however late the Deployment controller observes it."""
 
 import pytest
 
@@ -153,10 +153,10 @@ async def test_a_scale_up_alone_keeps_ready_and_costs_no_write():
 async def test_repairs_outside_the_template_keep_the_handler_ready(change):
     async with World(**options()) as world:
         fakes = await make_ready(world)
-        told = []
-        world.server.journal.listeners.add(lambda: told.append(ready(world)))
+        states = []
+        world.server.journal.listeners.add(lambda: states.append(ready(world)))
         world.edit(DEPLOYMENT, "handler-users", {"spec": change})
         await world.run_for(30)
         world.fakes = fakes
         await world.settle()
-        assert set(told) == {"True"}
+        assert set(states) == {"True"}

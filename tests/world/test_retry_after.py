@@ -1,4 +1,4 @@
-"""When the server says when to ask again: obeyed where it is busy, and never for long."""
+"""Retry-After is obeyed from a server that is busy, and for a minute at most."""
 
 import asyncio
 
@@ -47,7 +47,7 @@ async def until_an_edit_is_carried_out(error):
 
 
 @pytest.mark.parametrize("code", [429, 503])
-async def test_a_retry_after_of_a_busy_server_is_kept(code):
+async def test_a_retry_after_of_a_busy_server_is_obeyed(code):
     assert 20 <= await until_an_edit_is_carried_out(ApiError(code, retry_after=20)) + 0.1 <= 30
 
 

@@ -1,4 +1,4 @@
-"""What goes wrong asks for no right that the operator was not given."""
+"""A failure makes the operator send no request that its role does not allow."""
 
 import pytest
 
@@ -19,7 +19,7 @@ HANDLER = {"path": "/users", "version": "1.0.0", "image": "users:1"}
 
 
 def world():
-    """A world in which the operator may read no more than its role says."""
+    """A world in which the operator may read no more than its role allows."""
     controllers = operator.controllers(operator.Settings())
     here = World(controllers, crds=crd_documents(API))
     given = set(rights(controllers))

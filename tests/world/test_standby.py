@@ -1,4 +1,4 @@
-"""What a process remembers, and how it stops, that has not led yet or lacks a kind."""
+"""A process without the lease, or without a kind, forgets deleted parents and stops at once."""
 
 import asyncio
 from contextlib import asynccontextmanager

@@ -19,7 +19,7 @@ pytestmark = pytest.mark.looptime
 OTHERS = 50
 
 
-async def test_one_question_that_hangs_holds_up_no_other_toy() -> None:
+async def test_a_hanging_question_delays_no_other_toy() -> None:
     async with ToyWorld() as world:
         world.skies.hold(lambda city: city == "Void")
         world.create(TOY, toy(city="Void"))
@@ -50,7 +50,7 @@ async def test_a_toy_whose_source_hangs_can_be_deleted() -> None:
         assert world.operator.remembered() == 0
 
 
-async def test_an_outage_of_a_source_takes_nothing_away() -> None:
+async def test_an_outage_of_a_source_deletes_no_child() -> None:
     async with ToyWorld() as world:
         world.create(TOY, toy(city="Ulm"))
         await world.settle()
@@ -79,7 +79,7 @@ async def test_an_answer_that_is_too_old_is_asked_for_again() -> None:
         assert len(world.skies.calls) == 2
 
 
-async def test_a_question_that_is_refused_is_a_condition_and_asked_once() -> None:
+async def test_a_refused_question_is_a_condition_and_asked_once() -> None:
     async with ToyWorld() as world:
         world.skies.fail_next(Refused("no such city"))
         world.create(TOY, toy(city="Nowhere"))

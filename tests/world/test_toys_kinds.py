@@ -80,7 +80,7 @@ async def test_a_kind_that_is_removed_again_stops_nothing(
         assert not world.get(TOY, "t")
 
 
-async def test_a_kind_that_is_replaced_within_a_second_is_watched_again() -> None:
+async def test_a_kind_replaced_within_a_second_is_watched_again() -> None:
     async with ToyWorld(crds=(TOY_CRD, BOARD_CRD, GADGET_CRD)) as world:
         world.create(CRD, LAMP_CRD)
         world.create(TOY, toy(lamp=1))
@@ -105,7 +105,7 @@ async def test_a_toy_goes_while_the_kind_of_its_gadget_is_away() -> None:
         assert not world.get(TOY, "t")
 
 
-async def test_a_kind_that_may_not_be_read_is_like_an_absent_one() -> None:
+async def test_a_forbidden_kind_is_treated_as_an_absent_one() -> None:
     async with ToyWorld() as world:
         world.create(TOY, toy(lamp=1))
         await world.settle()

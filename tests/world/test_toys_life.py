@@ -1,4 +1,4 @@
-"""The whole life of a toy, and of one whose operator dies at any moment of it."""
+"""The whole life of a toy, also when its operator dies at any moment of it."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ pytestmark = pytest.mark.looptime
 SHARDS = 8
 
 
-async def test_a_toy_gets_everything_that_the_contract_can_say() -> None:
+async def test_a_toy_gets_everything_that_the_contract_offers() -> None:
     async with ToyWorld() as world:
         world.create(TOY, toy(**FULL))
         await world.settle()
@@ -60,7 +60,7 @@ async def test_a_toy_that_is_deleted_leaves_only_what_is_kept() -> None:
         assert [verb for verb, _ in world.registrar.effects] == ["allot", "release"]
 
 
-async def test_nothing_is_made_before_what_allows_it_is_stored() -> None:
+async def test_no_child_is_created_before_record_and_finalizer() -> None:
     async with ToyWorld() as world:
         early = []
 
@@ -165,7 +165,7 @@ class _Losing:
         setattr(self._faults, name, value)
 
 
-async def test_a_toy_needs_no_right_but_those_that_it_declares() -> None:
+async def test_a_toy_needs_only_its_declared_rights() -> None:
     declared = {(each.group, each.resource, each.verb) for each in rights([Toys()])}
     declared |= {(each.group, each.resource, each.verb) for each in Toys.rights}
     own = GADGET.group, GADGET.plural
@@ -189,7 +189,7 @@ def is_bound(world: World, namespace: str) -> bool:
     return any(each["metadata"]["name"] == "builder" for each in world.all(ROLE_BINDING, namespace))
 
 
-async def test_parts_are_written_by_their_user_and_by_nobody_else() -> None:
+async def test_parts_are_written_only_by_their_user() -> None:
     async with ToyWorld() as world:
         await live(world)
         parts = [write for write in world.writes if write.kind == CONFIG_MAP.kind]
@@ -198,7 +198,7 @@ async def test_parts_are_written_by_their_user_and_by_nobody_else() -> None:
         assert {write.user for write in world.writes if write.kind != CONFIG_MAP.kind} == {""}
 
 
-async def test_a_delegated_child_that_is_forbidden_is_a_condition_of_its_toy() -> None:
+async def test_a_forbidden_delegated_child_is_a_condition_of_its_toy() -> None:
     async with ToyWorld() as world:
         world.server.authorizer = lambda user, *_: not user.startswith("system:")
         world.create(TOY, toy(host="h"))

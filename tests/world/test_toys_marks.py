@@ -1,4 +1,4 @@
-"""What is a toy's own and what only looks so; a record that somebody tampered with."""
+"""A toy's own objects, foreign ones with its marks, and a record that a user changed."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ async def test_an_object_of_another_owner_with_our_mark_stays() -> None:
 
 
 @pytest.mark.parametrize("annotations", [{}, {f"{GROUP}/owner-uid": "somebody-else"}], ids=str)
-async def test_a_strangers_namespace_of_that_name_is_a_conflict(annotations: Object) -> None:
+async def test_a_foreign_namespace_of_the_name_is_a_conflict(annotations: Object) -> None:
     async with ToyWorld(namespaces=("default", SYSTEM)) as world:
         theirs = body(NAMESPACE, PLACE, metadata={"annotations": annotations})
         world.create(NAMESPACE, theirs)
@@ -110,7 +110,7 @@ RECORDS = {
 
 
 @pytest.mark.parametrize("text", RECORDS.values(), ids=RECORDS.keys())
-async def test_a_tampered_record_is_told_and_made_anew(text: str | None) -> None:
+async def test_a_tampered_record_is_reported_and_replaced(text: str | None) -> None:
     async with ToyWorld() as world:
         world.create(TOY, toy(**FULL))
         await world.settle()
@@ -125,7 +125,7 @@ async def test_a_tampered_record_is_told_and_made_anew(text: str | None) -> None
 
         world.edit(TOY, "t", {"spec": {"parts": 1}})
         await world.settle()
-        assert world.condition("Recorded")["status"] == "Unknown", "told for one generation"
+        assert world.condition("Recorded")["status"] == "Unknown", "reported for one generation"
 
 
 class Forgetful(Toys):
@@ -136,7 +136,7 @@ class Forgetful(Toys):
         return replace(plan, children=(), record={}, finalizer=None)
 
 
-async def test_a_record_of_a_user_that_is_not_wanted_is_emptied_once() -> None:
+async def test_a_record_that_no_plan_wants_is_emptied_once() -> None:
     async with ToyWorld() as world:
         world.controllers = [Forgetful()]
         await world.restart()
@@ -178,7 +178,7 @@ async def test_a_forged_number_is_replaced_and_harms_no_other_toy() -> None:
         assert world.registrar.numbers == {uid: numbers["victim"]}
 
 
-async def test_a_record_that_was_removed_is_no_reason_to_forget_the_effect() -> None:
+async def test_a_removed_record_does_not_leak_the_effect_outside() -> None:
     async with ToyWorld() as world:
         world.create(TOY, toy())
         await world.settle()
@@ -280,7 +280,7 @@ async def test_a_shared_board_that_is_missing_is_waited_for() -> None:
         assert world.ready()["status"] == "True"
 
 
-async def test_a_kept_volume_is_taken_over_by_the_next_toy_of_that_name() -> None:
+async def test_a_kept_volume_is_adopted_by_the_next_toy_of_its_name() -> None:
     async with ToyWorld() as world:
         world.create(TOY, toy(volume=True))
         await world.settle()
@@ -296,7 +296,7 @@ async def test_a_kept_volume_is_taken_over_by_the_next_toy_of_that_name() -> Non
 
 
 @pytest.mark.parametrize("what", ["edited", "deleted"])
-async def test_a_kept_volume_that_somebody_changes_is_repaired(what: str) -> None:
+async def test_a_changed_kept_volume_is_repaired(what: str) -> None:
     async with ToyWorld() as world:
         world.create(TOY, toy(volume=True))
         await world.settle()
@@ -309,7 +309,7 @@ async def test_a_kept_volume_that_somebody_changes_is_repaired(what: str) -> Non
         assert world.live(VOLUME, "toy-t")["metadata"]["labels"] == {f"{GROUP}/managed": "true"}
 
 
-async def test_a_lamp_keeps_the_brightness_that_others_give_it() -> None:
+async def test_a_lamp_keeps_the_brightness_of_another_field_manager() -> None:
     async with ToyWorld() as world:
         world.create(TOY, toy(lamp=5))
         await world.settle()

@@ -25,7 +25,7 @@ if os.environ.get("RECORD_STORED"):
 
 
 REWORDED = frozenset({"invalid", "invalid-later"})
-"""Handlers whose status says the same in other words since the release: one write of it each."""
+"""Handlers whose status has another message since the release: one write of it each."""
 
 
 def upgraded(release: str) -> World:
@@ -62,7 +62,7 @@ async def test_an_upgraded_operator_writes_nothing(release):
 
 
 @pytest.mark.parametrize("release", releases())
-async def test_an_upgraded_operator_makes_what_the_release_made(release):
+async def test_an_upgraded_operator_recreates_the_releases_objects(release):
     await asyncio.sleep(3600)
     world = upgraded(release)
     before = world.state()

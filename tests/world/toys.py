@@ -1,4 +1,4 @@
-"""A controller of no domain that uses every word of the contract once, for trials of the runtime.
+"""A controller of no domain that uses every term of the contract once, for trials of the runtime.
 
 A Toy has a namespace of its own with parts in it, a host name that others may have taken, a number
 from a registrar outside the API, and children of every sort in its own namespace. What it does
@@ -126,10 +126,10 @@ class _Toy:
     def plan(self, children: tuple[Child, ...] | None, ready: Condition, **more: Any) -> Plan:
         """A plan with the status that all plans of a toy have."""
         old, generation = self.parent.get("status") or {}, self.parent["metadata"]["generation"]
-        told = [ready, *self._conditions()]
+        found = [ready, *self._conditions()]
         status = {
             "observedGeneration": generation,
-            "conditions": conditions(told, old.get("conditions", ()), generation, self.now),
+            "conditions": conditions(found, old.get("conditions", ()), generation, self.now),
         }
         if self.record.number is not None:
             status["number"] = self.record.number
@@ -278,7 +278,7 @@ class _Toy:
         wanted = body(BOARD, name, {"rules": wanted_rules}, metadata=metadata)
         return Child(BOARD, wanted, wave=2, hold="shared")
 
-    # ---- what is told --------------------------------------------------------------------------
+    # ---- the conditions --------------------------------------------------------------------------
 
     def _conditions(self) -> Iterator[Condition]:
         """What is worth a condition of its own; each is there for as long as it holds."""
@@ -286,11 +286,11 @@ class _Toy:
             yield Condition("Recorded", "True", "Restored", "the record was not ours: made anew")
         if self.spec.city:
             fact = self._fact(weather(self.spec.city))
-            said = "Unknown" if not fact.trouble else "False"
+            state = "Unknown" if not fact.trouble else "False"
             reason = "Refused" if fact.final else "Unanswered"
             if fact.at and not fact.trouble:
-                said, reason = "True", "Answered"
-            yield Condition("Weather", said, reason, fact.trouble)  # type: ignore[arg-type]
+                state, reason = "True", "Answered"
+            yield Condition("Weather", state, reason, fact.trouble)  # type: ignore[arg-type]
         missing = {LAMP: self.spec.lamp, GADGET: self.spec.gadget}
         absent = sorted(str(kind) for kind in self.seen.absent if missing.get(kind))
         if absent:
@@ -300,8 +300,8 @@ class _Toy:
         seen = self.seen
         for what, reason in ((seen.refused, "Refused"), (seen.foreign, "NameConflict")):
             for key in sorted(what, key=str):
-                said: Any = what[key]
-                text = said if isinstance(said, str) else said.message
+                answer: Any = what[key]
+                text = answer if isinstance(answer, str) else answer.message
                 return Condition("Ready", "False", reason, f"{key}: {text}")
         for key in sorted(seen.contested, key=str):
             return Condition("Ready", "False", "Contested", f"{key} by {seen.contested[key]}")

@@ -195,25 +195,25 @@ class World:
 
     async def run_for(self, seconds: float) -> None:
         """Let time pass, for the operator and for the cluster's controllers."""
-        loop, news = asyncio.get_running_loop(), asyncio.Event()
+        loop, changed = asyncio.get_running_loop(), asyncio.Event()
         end = loop.time() + seconds
-        self.server.journal.listeners.add(news.set)
+        self.server.journal.listeners.add(changed.set)
         try:
             while True:
-                news.clear()
+                changed.clear()
                 again = self.step()
                 left = end - loop.time()
                 if left <= 0:
                     return
                 wait = left if again is None else min(left, (again - self.now()).total_seconds())
                 with contextlib.suppress(TimeoutError):
-                    await asyncio.wait_for(news.wait(), max(wait, 0.001))
-                if news.is_set():
+                    await asyncio.wait_for(changed.wait(), max(wait, 0.001))
+                if changed.is_set():
                     # Controllers do not see a change at once, and see several as one.
                     await asyncio.sleep(min(TICK, max(end - loop.time(), 0)))
                 self._check_operator()
         finally:
-            self.server.journal.listeners.discard(news.set)
+            self.server.journal.listeners.discard(changed.set)
 
     async def settle(self, *, quiet: float = 5.0, limit: float = 900.0) -> float:
         """Let time pass until nobody has written anything for ``quiet`` seconds.

@@ -1,7 +1,7 @@
 """What a server adds to an object, and the fields that it lets nobody change.
 
-An apply of the same intent must not look like a change, although the stored object says more
-than was written: defaults, normal forms of quantities, allocated addresses.
+An apply of the same intent must not look like a change, although the stored object has more
+fields than were written: defaults, normal forms of quantities, allocated addresses.
 """
 
 from __future__ import annotations
