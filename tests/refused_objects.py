@@ -1,7 +1,7 @@
-"""Objects that a Kubernetes API server refuses and takes, with its words.
+"""Objects that a Kubernetes API server refuses or accepts, with its messages.
 
 One table for two tests: without a cluster they are what ``crds.validation`` must answer, with a
-cluster the API server is asked whether these are its words.
+cluster the API server is asked whether these are its messages.
 """
 
 from __future__ import annotations

@@ -25,7 +25,7 @@ from objects import documents
 class Document:
     """One object of a file; ``controller`` is None where it is only there to be referred to.
 
-    ``object`` is what the file says, ``stored`` what an API server would keep of it. With
+    ``object`` is what the file holds, ``stored`` what an API server would keep of it. With
     ``refusals`` it would keep nothing.
     """
 
@@ -122,7 +122,7 @@ def _name(obj: Object) -> str:
 
 
 def _words(refusal: Refusal) -> str:
-    """The server's words, and what to write where YAML took text for something else."""
+    """The server's message, and what to write where YAML took text for something else."""
     if refusal.message == RULES_NOT_READ:
         return RULES_NOT_READ.partition("null: ")[2]
     hint = " (write it in quotes)" if _NOT_TEXT.search(refusal.message) else ""

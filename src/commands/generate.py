@@ -1,6 +1,6 @@
 """``python -m commands.generate [--check] [--root DIR]``: writes or compares the generated files.
 
-Exit 0 when the files are (now) what the types say; with ``--check`` exit 1 and one line that
+Exit 0 when the files (now) match the types; with ``--check`` exit 1 and one line that
 names the files which are not.
 """
 
@@ -29,7 +29,7 @@ def generated_files() -> dict[str, str]:
 
 
 def outdated(root: Path) -> list[str]:
-    """The generated files that are missing or not what the types say, and strays beside them."""
+    """The generated files that are missing or do not match the types, and strays beside them."""
     files = generated_files()
     stale = [
         name

@@ -35,7 +35,7 @@ class Fact:
     """What is known of the answer to one question. ``at`` None and no trouble: not answered yet.
 
     ``value`` is the last good answer (JSON), kept when a later try fails. ``at`` is the time when
-    the source began to look for it: nothing older is in it. ``trouble`` says why there is no newer
+    the source began to look for it: nothing older is in it. ``trouble`` is why there is no newer
     answer, ``final`` that the question is not asked again.
     """
 
@@ -46,15 +46,15 @@ class Fact:
 
 
 class Refused(Exception):
-    """The source cannot answer this question, however often it is asked. The text says why."""
+    """The source cannot answer this question, however often it is asked. The text is the reason."""
 
 
 class Unavailable(Exception):
-    """The source has no answer now. The question is asked again; the text says what is wrong."""
+    """The source has no answer now. The question is asked again; the text is the reason."""
 
 
 class Source(Protocol):
-    """What answers questions from outside the API. It only reads: a lost answer harms nobody.
+    """What answers questions from outside the API. It only reads: a lost answer does no harm.
 
     At most ``at_once`` questions are put to it at a time, each for ``seconds`` at most; then the
     call is cancelled, and has to end.

@@ -31,7 +31,7 @@ def digest(value: Any, length: int = 16) -> str:
 def dns_name(*parts: str, limit: int = LABEL_LIMIT, always_hash: bool = False) -> str:
     """A DNS label (RFC 1035) of the parts joined by ``-``.
 
-    Where that would be too long or had to be changed, or where ``always_hash`` says that the
+    Where that would be too long or had to be changed, or where ``always_hash`` requires that the
     name is made of two free parts (``a-b`` + ``c`` against ``a`` + ``b-c``), it is cut and ends
     in a hash of the parts: stable, and without collisions.
     """

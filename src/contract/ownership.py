@@ -1,4 +1,4 @@
-"""Which objects belong to a parent, and the marks that say so. Pure.
+"""Which objects belong to a parent, and the marks that prove it. Pure.
 
 An object is the parent's own when its controller owner reference carries the parent's uid, when
 our annotation carries that uid (somebody removed the owner reference), or when a user who may
@@ -151,7 +151,7 @@ def is_left_behind(obj: Object, owner: Owner) -> bool:
 
 
 def describe_owner(obj: Object) -> str:
-    """The owner of an object, in words for a condition's message."""
+    """The owner of an object, as text for a condition's message."""
     controller = controller_of(obj)
     if controller is not None:
         return f"it belongs to {controller.get('kind')} {controller.get('name')}"

@@ -1,4 +1,4 @@
-"""The contract of a domain: read a parent, say what to look at, say what should be there.
+"""The contract of a domain: read a parent, name what to watch, plan what should exist.
 
 A domain is pure functions over values. No client, no clock and no ``await`` reaches them: time
 comes in as an argument, and the next moment of interest goes out as ``Plan.again_at``.
@@ -67,9 +67,9 @@ class Plan:
     nothing is written or deleted (suspended, or an invalid spec: what runs keeps running).
 
     ``record`` is the small state that cannot be observed again, stored in an annotation of the
-    parent; None leaves it as it is. ``finalizer`` says whether the operator's finalizer is on
+    parent; None leaves it as it is. ``finalizer`` is whether the operator's finalizer is on
     the parent; None leaves it as it is. A pass either stores these two or acts: what they allow
-    happens in the next pass, which a crash cannot tell from a restart.
+    happens in the next pass, so that a crash between the two is like a restart.
 
     ``acting_as`` is the user that delegated children are written as. ``again_at`` is when to
     reconcile again without being woken.

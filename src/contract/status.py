@@ -1,8 +1,8 @@
 """Conditions as kstatus understands them. Pure; the one place that builds a status.
 
-Ready says whether the object does its work; Reconciling is present and True while the
+Ready is whether the object does its work; Reconciling is present and True while the
 controller is still on its way; Stalled is present and True where it cannot go on unless
-somebody changes something. The last two are absent when they do not hold, so that a
+a user changes something. The last two are absent when they do not hold, so that a
 healthy object shows one line.
 https://github.com/kubernetes-sigs/cli-utils/blob/master/pkg/kstatus/README.md
 """
@@ -24,7 +24,7 @@ MESSAGE_LIMIT = 1024
 
 @dataclass(frozen=True, slots=True)
 class Condition:
-    """One condition: its reason is from the kind's fixed set, its message says what to do."""
+    """One condition: its reason is from the kind's fixed set, its message names what to do."""
 
     type: str
     status: ConditionStatus

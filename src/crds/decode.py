@@ -75,7 +75,7 @@ def _custom(kind: type, value: Any) -> Any:
     return Quantity(canonical(value))
 
 
-# --- what is said of a value that does not fit ---
+# --- the message about a value that does not fit ---
 
 _ERROR = re.compile(r"(?P<what>.*?)(?: - at (?P<key>`key` in )?`\$(?P<path>.*)`)?", re.DOTALL)
 _STEP = re.compile(r"\.(?P<name>[^.\[]+)|\[(?P<index>[0-9]+)\]|\[\.\.\.\]")
@@ -141,7 +141,7 @@ def _unfit(values: Mapping[str, Any], schema: Schema) -> Iterator[tuple[str, Any
 
 
 def _why(what: str, value: Any, schema: Schema) -> str:
-    """Msgspec's words for a value that does not fit its type, in ours."""
+    """Msgspec's message about a value that does not fit its type, as ours."""
     if mistyped := re.fullmatch(r"Expected `(\w+)`, got `.*`", what):
         quotes = mistyped[1] == "str" and isinstance(value, int | float)
         hint = ": write it in quotes" if quotes else ""
@@ -163,7 +163,7 @@ def _why(what: str, value: Any, schema: Schema) -> str:
 
 
 def _named(value: Any) -> str:
-    """A value's JSON type, in words; the value itself may be anything, also a secret."""
+    """A value's JSON type, as text; the value itself may be anything, also a secret."""
     names = {bool: "a boolean", int: "a number", float: "a number", str: "a string"}
     if value is None:
         return "null"

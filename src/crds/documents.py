@@ -115,7 +115,7 @@ def crds_yaml(group: Group) -> str:
 def as_yaml(document: Mapping[str, Any]) -> str:
     """One CRD as block YAML, keys in the order given; the second version's schema is an alias.
 
-    So a file says each thing once, and that both versions have one schema can be seen in it.
+    So a file holds each schema once, and that both versions have one schema can be seen in it.
     """
     return yaml.dump(document, Dumper=_Dumper, sort_keys=False, width=100, allow_unicode=True)
 

@@ -1,6 +1,6 @@
 """What every API type is made of: the base struct, its rules, and the constraints of a field.
 
-A type says everything the API server is to enforce, and says it next to the field: bounds and
+A type declares everything the API server is to enforce, next to the field: bounds and
 caps in the field's ``Meta``, what spans several fields in the type's ``rules``. The same types
 are what the operator decodes (``crds.decode``), so it holds an object to exactly that too. Each
 string, list and map has a cap, because the API server prices a CEL rule by the largest object
@@ -232,9 +232,9 @@ def several(
 ) -> Meta:
     """A list of at most ``limit`` items.
 
-    ``by`` names the fields that tell its items apart: then server-side apply merges the list
+    ``by`` names the fields that identify its items: then server-side apply merges the list
     item by item, and the API server refuses an item given twice. Without it the list belongs
-    as a whole to who wrote it last.
+    as a whole to its last writer.
     """
     shown: dict[str, Any] = {"x-kubernetes-list-type": "map" if by else kind}
     if by:

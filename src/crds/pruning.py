@@ -12,7 +12,7 @@ from typing import Any
 Schema = Mapping[str, Any]
 
 TYPE_AND_NAME = frozenset({"apiVersion", "kind", "metadata"})
-"""The fields of a root object that its own schema says nothing about."""
+"""The fields of a root object that its own schema does not declare."""
 
 
 def stored(value: Any, schema: Schema, *, root: bool = False) -> Any:

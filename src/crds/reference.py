@@ -1,4 +1,4 @@
-"""The reference page of the CRDs: every field with its type, its bounds and its words. Pure."""
+"""The reference page of the CRDs: every field with type, bounds and description. Pure."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def _section(resource: Resource) -> str:
             continue
         rules += [(path, rule) for rule in field.get("x-kubernetes-validations", ())]
         if path.endswith(("[]", "{}")) and "properties" in field:
-            continue  # the item's own fields follow, and the list has its words already
+            continue  # the item's own fields follow, and the list has its description already
         shown = f"**{path}**" if required and not path.endswith(("[]", "{}")) else path
         lines.append(
             f"| {shown} | {_type(field)} | {_bounds(field)} | {_cell(field['description'])} |"
@@ -68,20 +68,20 @@ def _type(field: Schema) -> str:
 
 
 def _bounds(field: Schema) -> str:
-    said = []
+    bounds = []
     if field.get("type") == "integer":
         most = field["maximum"]
-        said.append(f"{field['minimum']} to {most if most < 2**31 - 1 else '…'}")
-    for key, words in (
+        bounds.append(f"{field['minimum']} to {most if most < 2**31 - 1 else '…'}")
+    for key, text in (
         ("maxItems", "at most {} items"),
         ("maxProperties", "at most {} entries"),
         ("maxLength", "at most {} characters"),
     ):
         if key in field and not field.get("x-kubernetes-int-or-string"):
-            said.append(words.format(field[key]))
+            bounds.append(text.format(field[key]))
     if "default" in field:
-        said.append(f"default {field['default']}")
-    return ", ".join(said)
+        bounds.append(f"default {field['default']}")
+    return ", ".join(bounds)
 
 
 def _cell(text: str) -> str:

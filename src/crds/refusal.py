@@ -59,7 +59,7 @@ def required(path: str, detail: str = "") -> Refusal:
 
 
 def too_long(path: str, limit: int) -> Refusal:
-    """A string of too many characters; the server says bytes and counts characters."""
+    """A string of too many characters, which the server counts; its message names bytes."""
     unit = "byte" if limit == 1 else "bytes"
     return Refusal(path, f"Too long: may not be more than {limit} {unit}", blocking=True)
 

@@ -71,7 +71,7 @@ def part_schema(part: type[Part]) -> Schema:
 
 
 def _custom(kind: type) -> Schema:
-    """The schema of a type that is not JSON's own; the field's Meta says the rest."""
+    """The schema of a type that is not JSON's own; the field's Meta has the rest."""
     if kind is not Quantity:
         raise NotImplementedError(kind)
     return {}

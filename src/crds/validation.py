@@ -1,7 +1,7 @@
 """What the API server does with a new object of a CustomResourceDefinition, without an API server.
 
-The rule kept here: the verdict and the words are the server's. Each step is one of the server's, in
-its order; ``tests/cluster/test_plan_agrees.py`` asks a real one about generated objects. Admission
+The rule kept here: verdict and messages are the server's. Each step is one of the server's, in its
+order; ``tests/cluster/test_plan_agrees.py`` asks a real one about generated objects. Admission
 (webhooks, quota, policies) is not part of it, nor is what depends on other objects.
 """
 
@@ -109,7 +109,7 @@ def _served(obj: Object, spec: Mapping[str, Any]) -> Mapping[str, Any] | None:
 
 
 def _not_served(obj: Object, spec: Mapping[str, Any]) -> Refusal:
-    """As kubectl says it, which asks the API server what it serves before it sends anything."""
+    """As kubectl reports it, which asks the API server what it serves before it sends anything."""
     versions = [f"{spec['group']}/{each['name']}" for each in spec["versions"] if each["served"]]
     return Refusal(
         "",

@@ -229,7 +229,7 @@ def _repeated_keys(items: list[Any], keys: list[str], path: str) -> Iterator[Ref
 def _repeated(items: list[Any], path: str) -> Iterator[Refusal]:
     seen: dict[str, int] = {}
     for index, item in enumerate(items):
-        # JSON text tells 1 from true and from "1", which Python's equality does not.
+        # JSON text differs for 1, true and "1"; Python holds 1 and true for equal.
         text = json_text(item)
         seen[text] = seen.get(text, 0) + 1
         if seen[text] == 2:

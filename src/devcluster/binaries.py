@@ -94,7 +94,7 @@ def build(progress: Progress) -> Path:
 
 @contextmanager
 def build_lock(folder: Path, progress: Progress) -> Iterator[None]:
-    """Holds the lock of `folder`; says so when another build has it, and waits for that."""
+    """Holds the lock of `folder`; reports when another build has it, and waits for that."""
     lock = FileLock(folder.with_suffix(".lock"))
     try:
         lock.acquire(timeout=0)
@@ -175,6 +175,6 @@ def run_ticking(command: list[str], environment: dict[str, str], output: int, st
 
 
 def last_line(log: Path) -> str:
-    """The last line of `log` that is not empty, or a text that says there is none."""
+    """The last line of `log` that is not empty, or a text that there is none."""
     lines = [line for line in log.read_text("utf-8", "replace").splitlines() if line.strip()]
     return lines[-1].strip() if lines else "it said nothing"

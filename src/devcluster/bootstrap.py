@@ -66,19 +66,19 @@ def prepare(
         owned=owned,
     )
     write_certificates(layout.pki)
-    lines = [f'{tokens[who]},{user},{user},"{groups}"\n' for who, (user, groups) in USERS.items()]
+    lines = [f'{tokens[name]},{user},{user},"{groups}"\n' for name, (user, groups) in USERS.items()]
     write_private(layout.tokens, "".join(lines).encode())
     layout.audit_policy.write_text(yaml.safe_dump(AUDIT_POLICY), encoding="utf-8")
     layout.kwok_configuration.write_text(
         configuration_text(options.node_profile, KUBERNETES_VERSION), encoding="utf-8"
     )
-    for who, token in tokens.items():
+    for name, token in tokens.items():
         write_kubeconfig(
-            layout.kubeconfig if who == "admin" else component_kubeconfig(layout, who),
+            layout.kubeconfig if name == "admin" else component_kubeconfig(layout, name),
             cluster=record.name,
             url=record.url,
             ca_file=layout.ca_file,
-            user=who,
+            user=name,
             token=token,
             namespace="default",
         )

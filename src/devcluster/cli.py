@@ -256,7 +256,7 @@ def set_metrics(name: str, namespace: str, selector: str, millicores: int) -> No
 @cli.command("prune")
 @click.option("--all", "everything", is_flag=True, help="Everything but running clusters.")
 def prune_command(everything: bool) -> None:
-    """Remove what stopped clusters and older versions have left, and say how large it was.
+    """Remove what stopped clusters and older versions have left, and print how large it was.
 
     With --all also the binaries and the toolchain of this version (unless a cluster runs), which
     the next start builds again.

@@ -235,7 +235,7 @@ class Cluster:
             wait_for("the API server", self.is_serving, self.layout, processes)
 
     def is_serving(self) -> bool:
-        """Whether the API server is reached and says that it is ready."""
+        """Whether the API server is reached and reports that it is ready."""
         return self.api.answers("/readyz")
 
     def dead_components(self) -> list[str]:

@@ -19,7 +19,7 @@ USERS: dict[str, tuple[str, str]] = {
 # The defaults (20 and 30 queries a second) make hundreds of Deployments a matter of minutes.
 CLIENT_LIMITS = ("--kube-api-qps=500", "--kube-api-burst=1000")
 
-# Only finished requests: who did what with which result. The health probes are left out.
+# Only finished requests: user, verb, object and result. The health probes are left out.
 AUDIT_POLICY = {
     "apiVersion": "audit.k8s.io/v1",
     "kind": "Policy",

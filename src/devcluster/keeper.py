@@ -20,7 +20,7 @@ POLL_SECONDS = 0.2
 
 
 def watch(owner: int) -> None:
-    """Returns when the process with the id `owner` is gone. psutil tells a recycled id apart."""
+    """Returns when the process with the id `owner` is gone. psutil recognizes a recycled id."""
     try:
         process = psutil.Process(owner)
     except psutil.NoSuchProcess:

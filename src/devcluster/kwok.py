@@ -1,6 +1,6 @@
 """The configuration and stages of kwok, which plays the kubelet of the fake nodes.
 
-A stage says: an object that looks like this becomes that. The stages here are our own. A pod
+A stage declares which object becomes which. The stages here are our own. A pod
 becomes Ready at once, a Job's pod completes, a deleted pod goes at once; the label
 `devcluster/behaviour` chooses pods that misbehave, with the status a kubelet would report.
 The label also works on a running pod, both when it is set and when it is taken off.
@@ -111,7 +111,7 @@ def fast_stages(version: str) -> list[Document]:
             WELL_BEHAVED,
             matches(".status.phase", "In", "Pending", "Running"),
             matches(READY_KEY, "NotIn", "True"),
-            # The chaos stage breaks pods that it also mends, after a while.
+            # The chaos stage breaks pods and repairs them after a while.
             matches(BROKEN_KEY, "DoesNotExist"),
         ],
         [status_step(ready_template())],

@@ -1,7 +1,7 @@
 """Starts, finds and ends the processes of one cluster, and never anybody else's.
 
 Every process of a cluster carries the cluster's folder in its environment. That mark, and not a
-process id written down somewhere, says which processes belong to a cluster: it is there from the
+process id written down somewhere, decides which processes belong to a cluster: it is there from the
 first moment, it cannot get lost with a file, and a recycled process id does not have it.
 """
 

@@ -61,7 +61,7 @@ class SecondApiServer:
         thaw(only(RELAY, self.layout.folder))
 
     def is_serving(self) -> bool:
-        """Whether it is reached and says that it is ready; it does not while its link is frozen."""
+        """Is it reached, and does it report ready? It does not while its link is frozen."""
         return self.api.answers("/readyz")
 
     def stop(self) -> None:

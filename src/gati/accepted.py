@@ -1,6 +1,6 @@
 """The controller of a kind that is understood and not managed yet: one condition, Accepted.
 
-The status says exactly that and no more. What a definition leaves optional may be absent here
+The status shows exactly that and no more. What a definition leaves optional may be absent here
 too: what an object needs to run is asked for by the release that runs it.
 """
 

@@ -1,4 +1,4 @@
-"""The Gati operator as a set of controllers: what is configured, and who is in it."""
+"""The Gati operator as a set of controllers: its settings and its controllers."""
 
 from __future__ import annotations
 

@@ -33,12 +33,12 @@ _VOLATILE = ("managedFields", "resourceVersion", "generation", "creationTimestam
 
 
 def differences(intent: Any, live: Any) -> list[str]:
-    """The paths at which ``live`` does not hold what ``intent`` says; empty when it does."""
+    """The paths at which ``live`` does not hold the fields of ``intent``; empty when it does."""
     return list(_differences(intent, live, "", ""))
 
 
 def content_digest(obj: Object) -> str:
-    """A digest of what somebody wrote into the object: no status, no bookkeeping of the server."""
+    """A digest of what clients wrote into the object: no status, no bookkeeping of the server."""
     kept = {name: value for name, value in obj.items() if name not in ("status", "metadata")}
     metadata = {k: v for k, v in obj["metadata"].items() if k not in _VOLATILE}
     return digest([kept, metadata])

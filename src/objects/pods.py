@@ -1,7 +1,7 @@
-"""Why a pod does not start, in words that stay the same while the trouble does.
+"""Why a pod does not start, in a message that stays the same while the problem does.
 
 Nothing that differs from pod to pod or from try to try (names, ids, times) gets into a message: a
-status that says the same thing in other words would be written again and again. Times are only
+status with another message for the same problem would be written again and again. Times are only
 compared with each other: there is no clock here.
 """
 

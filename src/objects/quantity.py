@@ -1,7 +1,7 @@
 """Quantities as the API server stores them: one spelling for each amount.
 
 The server rewrites ``1000m`` to ``1`` and ``1024Mi`` to ``1Gi`` when it stores an object. An
-intent that says the same amount otherwise would differ from what is live for ever.
+intent that spells the same amount otherwise would differ from what is live for ever.
 https://pkg.go.dev/k8s.io/apimachinery/pkg/api/resource#Quantity
 """
 

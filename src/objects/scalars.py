@@ -71,7 +71,7 @@ def _float(text: str) -> float | None:
 def tagged_scalar(text: str, tag: str) -> Scalar:
     """The value of a scalar with one of YAML's own tags. Raises ValueError where it has none.
 
-    A tag of somebody else's says nothing: the scalar is text.
+    A custom tag has no effect: the scalar is text.
     """
     if tag not in _TAGS:
         return text

@@ -1,4 +1,4 @@
-"""Carries out what ``converge.decide`` says of one child.
+"""Carries out what ``converge.decide`` decides for one child.
 
 Nothing that is not the parent's own is ever written: a missing child is made by an apply that can
 only create, every other write carries the uid of the object that was decided on, and a shared
@@ -91,10 +91,10 @@ class ChildWrite:
             case Step.REPAIR:
                 return await self._repair(decision, live)
             case Step.CONTESTED:
-                who = await self._last_writer(live)
-                self.memory = replace(self.memory, rival=who)
+                rival = await self._last_writer(live)
+                self.memory = replace(self.memory, rival=rival)
                 return self._change(
-                    Action.CONTESTED, live, decision.paths, detail=who, wait=decision.wait
+                    Action.CONTESTED, live, decision.paths, detail=rival, wait=decision.wait
                 )
             case _:
                 rival = self.memory.rival if decision.wait else ""
@@ -152,13 +152,13 @@ class ChildWrite:
     async def _repair(self, decision: Decision, live: Object) -> Change:
         now = _now()
         contested = self.memory.repairs.contested(now)
-        who = await self._last_writer(live) if contested else ""
+        rival = await self._last_writer(live) if contested else ""
         change = await self._write(Action.REPAIRED, live, decision.paths)
         repairs = self.memory.repairs.repaired(now)
-        self.memory = replace(self.memory, repairs=repairs, rival=who)
-        if not who:
+        self.memory = replace(self.memory, repairs=repairs, rival=rival)
+        if not rival:
             return change
-        return replace(change, paths=decision.paths, detail=who, wait=repairs.wait(now))
+        return replace(change, paths=decision.paths, detail=rival, wait=repairs.wait(now))
 
     async def _write(self, action: Action, live: Object, paths: tuple[str, ...]) -> Change:
         await self._drop_former_owner(live)

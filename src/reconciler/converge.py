@@ -21,7 +21,7 @@ The rows, in this order; the first that fits decides:
 
 A live object holds an intent when it carries the intent's digest (so fields that are no longer
 wanted are gone) and has every field of it (so nobody changed one). Where the server rewrites what
-is sent (an admission webhook), one dry run for each state tells the rewrite from drift.
+is sent (an admission webhook), one dry run for each state separates the rewrite from drift.
 """
 
 from __future__ import annotations

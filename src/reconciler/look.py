@@ -96,7 +96,7 @@ class Look:
 def _answers(watch: Watch, need: Need) -> bool:
     """Does a watch hold what a Need asks for?
 
-    A selection by label cannot say that a name is not there, and one without index finds nothing.
+    A selection by label cannot show that a name is not there, and one without index finds nothing.
     """
     if watch.kind != need.kind or watch.namespace not in (None, need.namespace):
         return False

@@ -45,7 +45,7 @@ class Outcome:
 
 @dataclass(frozen=True, slots=True)
 class Reconciler:
-    """Brings the objects of one controller to what its plan says."""
+    """Brings the objects of one controller to what its plan wants."""
 
     controller: Controller
     api: Api
@@ -61,7 +61,7 @@ class Reconciler:
     ) -> Outcome:
         """One pass. ``demanded`` is called with what the parent's plan asks for.
 
-        Raises NotLeader, and Unsettled once the parent's status says so; every other expected
+        Raises NotLeader, and Unsettled once the parent's status shows it; every other expected
         trouble is in the Outcome.
         """
         now = self.clock()
@@ -73,7 +73,7 @@ class Reconciler:
                 sight = look(self.controller, parent, spec, now, library)
             except Unsettled as bug:
                 demanded(bug.asks)
-                demanded(())  # nobody waits for the answers: other questions come next time
+                demanded(())  # no plan waits for the answers: other questions come next time
                 await self._report(parent, bug, now)
                 raise
             demanded(sight.demands)
@@ -157,7 +157,7 @@ class _Pass:
         """Store record and finalizer, and end the pass.
 
         Going on after a record is the path of a restart, so a crash right after it is the ordinary
-        case. A parent whose finalizer was taken off may be gone already: the watch says so.
+        case. A parent whose finalizer was taken off may be gone already: the watch shows it.
         """
         try:
             await self._parents.mark(self._parent, plan)
@@ -198,7 +198,7 @@ class _Pass:
             except ApiError as error:
                 if error.code != 403:
                     raise
-                # The write is refused as well, or its 409 says what there is: either of one child.
+                # The write is refused as well, or its 409 shows what there is: either of one child.
                 return None
 
         return await find(sight, wanted, get)
@@ -252,7 +252,7 @@ def outcome(
     """What the changes of a pass come to: an error asks for a try with backoff, a wait for none.
 
     ``waits`` are seconds after which the plan itself wants to be asked again. A server that is
-    busy says when to try again, and until then not even an edit is reconciled: so for a bounded
+    busy names when to try again, and until then not even an edit is reconciled: so for a bounded
     time only. A Retry-After on any other answer may be an admission webhook's, and is ignored.
     """
     changes = tuple(changes)

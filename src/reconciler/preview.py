@@ -1,8 +1,8 @@
 """What a controller would do for an object, without doing it.
 
-Offline it is what the plan says when nothing exists yet; against a cluster it is what a server-side
-dry run of each write answers, compared with what is there. Nothing is ever written. What a plan
-sees is gathered by ``look`` as in a pass; only the caches are filled by one list each.
+Offline it is what the plan wants when nothing exists yet; against a cluster it is what a
+server-side dry run of each write answers, compared with what is there. Nothing is ever written.
+What a plan sees is gathered by ``look`` as in a pass; only the caches are filled by one list each.
 """
 
 from __future__ import annotations

@@ -48,7 +48,7 @@ class Runtime:
     ``namespaces`` are those it looks at, empty for all; ``sources`` answer the questions of plans.
     ``backoff`` is the shortest and the longest wait of a failing key in seconds. ``resync`` is
     every how many seconds all parents are reconciled though nothing changed; 0 for never.
-    ``remedies`` says, for 403 and 404, which command makes a kind watchable.
+    ``remedies`` names, for 403 and 404, the command that makes a kind watchable.
     """
 
     def __init__(

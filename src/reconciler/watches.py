@@ -35,7 +35,7 @@ OnChange = Callable[[Watch, Object | None, Object | None], None]
 
 
 def cached_form(watch: Watch) -> Watch:
-    """The part of a watch that says what is cached: two that agree in it share one cache."""
+    """The part of a watch that decides what is cached: two that agree in it share one cache."""
     return replace(watch, child=False, removable=True, optional=False)
 
 

@@ -87,7 +87,7 @@ def _is_lost_timeout(plan: Plan) -> bool:
     return (rule.phase, rule.fault, rule.code) == ("committed", "respond", 504)
 
 
-def test_the_operator_does_not_mind_a_selection_of_faults(suite: Suite):
+def test_the_operator_passes_a_selection_of_faults(suite: Suite):
     plans = list(selection(suite.reference(SCENARIO)))
     assert len(plans) == len(KEPT) + len(CRASHES) + 4
     results = suite.run(plans, Pool(WORKERS))
@@ -96,18 +96,18 @@ def test_the_operator_does_not_mind_a_selection_of_faults(suite: Suite):
     assert {result.plan.id for result in results if result.struck} == {plan.id for plan in plans}
 
 
-def test_the_rig_finds_bugs_that_are_put_into_the_operator(suite: Suite):
+def test_the_rig_finds_bugs_installed_in_the_operator(suite: Suite):
     chosen = [mutation for mutation in MUTATIONS if mutation.name in CAUGHT]
     assert len(chosen) == len(CAUGHT)
     verdicts = prove(suite, chosen, WORKERS, lambda _result: None)
     assert all(each.caught for each in verdicts), "\n".join(map(str, verdicts))
 
 
-def test_a_kept_plan_is_one_that_a_run_can_replay(tmp_path: Path):
+def test_a_kept_plan_can_be_replayed_by_a_run(tmp_path: Path):
     assert KEPT
     for file in KEPT:
         plan = load(file)
         assert plan.scenario in SCENARIOS
-        assert plan.strikes, "a regression whose fault need not come about is none"
+        assert plan.strikes, "a plan that need not strike is not a regression"
         save(plan, tmp_path / file.name)
         assert (tmp_path / file.name).read_text() == file.read_text(), "saved by chaos.plan.save"

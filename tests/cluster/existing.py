@@ -3,8 +3,8 @@
 The rule kept here: nothing is written outside namespaces made for the run, except definitions
 that were missing (or that were to be updated), and nothing is removed that does not carry the
 run's id. A test that would write elsewhere, or that needs what only a control plane of our own
-has, is skipped and says why. Whoever the context is, kubectl proves it: all requests go through
-its proxy, on a socket in a folder that only its owner can enter.
+has, is skipped with the reason. kubectl authenticates as the context's user: all requests go
+through its proxy, on a socket in a folder that only its owner can enter.
 """
 
 from __future__ import annotations
@@ -258,18 +258,18 @@ class ExistingCluster:
         )
 
     def is_serving(self) -> bool:
-        """Whether the API server is reached and says that it is ready."""
+        """Whether the API server is reached and reports that it is ready."""
         return self.api.answers("/readyz")
 
     def kubectl(self, *arguments: str, input: str | None = None) -> str:  # noqa: A002
         """See `devcluster.Cluster.kubectl`; skips what would change things elsewhere."""
-        words = [
-            word for word in arguments if not word.startswith("-") and word not in self.namespaces
+        parts = [
+            part for part in arguments if not part.startswith("-") and part not in self.namespaces
         ]
         text = " ".join((*arguments, input or ""))
-        if not {words[0], " ".join(words[:2])} & READING:
+        if not {parts[0], " ".join(parts[:2])} & READING:
             if not any(name in text for name in self.namespaces):
-                lacking(f"kubectl {words[0]} outside a namespace of the run")
+                lacking(f"kubectl {parts[0]} outside a namespace of the run")
             self._check_pods(text)
         cache = f"--cache-dir={self.place.folder / 'cache'}"
         run = subprocess.run(

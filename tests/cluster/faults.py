@@ -12,7 +12,7 @@ from harness.objects import Objects, eventually
 
 
 class Relay:
-    """Passes connections on to a server, until it is told to cut, refuse or swallow them."""
+    """Passes connections on to a server, until a test has it cut, refuse or swallow them."""
 
     def __init__(self, server: str) -> None:
         address = urlsplit(server)

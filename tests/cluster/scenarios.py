@@ -2,8 +2,8 @@
 does not.
 
 S are behavioural scenarios in which the public Gati operator gives a bad answer, B its bugs, and A
-what this operator promises beyond them. A row has one or more tests, as ``file::test``, or says why
-there is none. ``scenario_checks.py`` holds the rows to that whenever tests are collected.
+what this operator promises beyond them. A row has one or more tests, as ``file::test``, or the reason
+why there is none. ``scenario_checks.py`` holds the rows to that whenever tests are collected.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ class Waiting:
 
 @dataclass(frozen=True)
 class Inapplicable:
-    """A row that says nothing about this operator, and why."""
+    """A row that does not apply to this operator, and why."""
 
     what: str
     reason: str
@@ -169,7 +169,7 @@ SCENARIOS: Mapping[str, Row] = {
     ),
     "B9": shown(
         "An error that no retry can change, such as 422, is tried sixteen times.",
-        "test_handler_failures.py::test_a_permanent_refusal_is_reported_once_and_tried_seldom",
+        "test_handler_failures.py::test_a_permanent_refusal_is_reported_once_and_rarely_retried",
     ),
     "B10": Waiting(
         "Decommissioning deletes the children first; when the status fails, nothing stands behind it.",
@@ -189,7 +189,7 @@ SCENARIOS: Mapping[str, Row] = {
     ),
     "B14": shown(
         "Two reconciles of one handler run at once, and the older one may win.",
-        "test_handler_lifecycle.py::test_the_last_of_quick_edits_wins",
+        "test_handler_lifecycle.py::test_the_last_of_several_quick_edits_is_applied",
     ),
     "B15": shown(
         "The HorizontalPodAutoscaler of a handler with 0 replicas is not valid (min 1, max 0).",
@@ -257,7 +257,7 @@ SCENARIOS: Mapping[str, Row] = {
         "test_handler_autoscaling.py::test_replicas_follow_the_autoscaler_across_a_restart",
         "test_handler_autoscaling.py::test_a_new_autoscaled_handler_starts_within_its_bounds",
         "test_handler_autoscaling.py::test_a_handler_at_0_replicas_is_raised_by_autoscaling",
-        "test_handler_autoscaling.py::test_a_users_own_autoscaler_replaces_the_handlers",
+        "test_handler_autoscaling.py::test_a_users_own_autoscaler_replaces_the_handlers_one",
         "test_handler_autoscaling.py::test_kubectl_scale_of_an_autoscaled_handler_has_no_effect",
     ),
     "A6": shown(
@@ -266,7 +266,7 @@ SCENARIOS: Mapping[str, Row] = {
     ),
     "A7": shown(
         "A suspended handler is left as it is.",
-        "test_handler_lifecycle.py::test_a_suspended_handler_is_left_as_it_is",
+        "test_handler_lifecycle.py::test_a_suspended_handler_keeps_its_children_unchanged",
     ),
     "A8": shown(
         "Each operator class has its own handlers.",
@@ -277,8 +277,8 @@ SCENARIOS: Mapping[str, Row] = {
         "test_handler_lifecycle.py::test_a_changed_config_map_rolls_the_pods",
     ),
     "A10": shown(
-        "The status says why pods do not start.",
-        "test_handler_failures.py::test_the_reason_why_pods_cannot_start_comes_and_goes",
+        "The status shows why pods do not start.",
+        "test_handler_failures.py::test_the_reason_of_failing_pods_comes_and_goes",
         "test_handler_failures.py::test_a_bad_update_leaves_the_old_pods_serving",
         "test_handler_failures.py::test_pods_that_never_get_ready_leave_it_reconciling",
         "test_handler_failures.py::test_unschedulable_pods_are_reported",
@@ -291,7 +291,7 @@ SCENARIOS: Mapping[str, Row] = {
     ),
     "A12": shown(
         "Changes during a gap of the history (410) or an outage are caught up with.",
-        "test_handler_killed_api_server.py::test_changes_that_no_history_shows_are_caught_up_with",
+        "test_handler_killed_api_server.py::test_changes_missing_from_the_watch_history_are_applied",
         "test_handler_api_faults.py::test_a_deletion_during_an_outage_costs_the_others_no_write",
     ),
     "A13": shown(
@@ -302,7 +302,7 @@ SCENARIOS: Mapping[str, Row] = {
     "A14": shown(
         "A child that is not wanted any more goes, and one that is made again is new.",
         "test_handler_lifecycle.py::test_a_child_deleted_in_the_foreground_is_recreated",
-        "test_handler_lifecycle.py::test_a_deleted_namespace_goes_and_the_operator_rests",
+        "test_handler_lifecycle.py::test_a_deleted_namespace_ends_and_the_operator_rests",
         "test_handler_lifecycle.py::test_a_field_that_is_wanted_no_more_goes_away",
         "test_handler_lifecycle.py::test_a_recreated_handler_gets_new_children",
     ),

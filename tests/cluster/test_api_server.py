@@ -85,7 +85,7 @@ async def test_dry_run_answers_and_changes_nothing(client, namespace):
     assert await client.get(CONFIG_MAP, namespace, "a") is None
 
 
-async def test_delete_only_the_object_that_was_meant(client, namespace):
+async def test_a_delete_with_another_uid_or_version_is_refused(client, namespace):
     made = await client.create(CONFIG_MAP, config_map(namespace))
     uid = made["metadata"]["uid"]
     for wrong in ({"uid": "other"}, {"uid": uid, "resource_version": "1"}):
@@ -108,7 +108,7 @@ async def test_an_apply_with_an_old_uid_does_not_resurrect_an_object(client, nam
     assert caught.value.code == 409
 
 
-async def test_replace_and_patch_are_guarded(client, namespace):
+async def test_a_stale_replace_or_patch_is_refused(client, namespace):
     made = await client.create(CONFIG_MAP, config_map(namespace))
     await client.replace(CONFIG_MAP, {**made, "data": {"x": "1"}})
     with pytest.raises(ApiError) as caught:
@@ -132,7 +132,7 @@ async def test_lists_come_in_pages(client, namespace, monkeypatch):
     assert int(found.resource_version) > 0
 
 
-async def test_missing_objects_and_missing_types(client, namespace):
+async def test_a_missing_object_differs_from_a_missing_type(client, namespace):
     assert await client.get(CONFIG_MAP, namespace, "none") is None
     for kind in (MISSING, Kind("", "v1", "Thing", "things")):
         with pytest.raises(ApiError) as caught:
@@ -141,7 +141,7 @@ async def test_missing_objects_and_missing_types(client, namespace):
     assert (await client.version()).startswith("v1.")
 
 
-async def test_discovery_tells_served_absent_and_unknown(client, namespace, monkeypatch):
+async def test_discovery_distinguishes_served_absent_and_unknown(client, namespace, monkeypatch):
     found = await client.discover()
     assert found.serves(CONFIG_MAP) is True
     assert found.serves(MISSING) is False
@@ -175,7 +175,7 @@ async def test_discovery_tells_served_absent_and_unknown(client, namespace, monk
         await client.delete(API_SERVICE, "", f"v1.{group}", uid=made["metadata"]["uid"])
 
 
-async def test_names_only_lists_and_watches(client, namespace):
+async def test_a_names_only_client_lists_and_watches(client, namespace):
     made = await client.create(CONFIG_MAP, config_map(namespace, x="1"))
     expected = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": made["metadata"]}
     select = {"fields": "metadata.name=a", "names_only": True}
@@ -190,7 +190,7 @@ async def test_names_only_lists_and_watches(client, namespace):
         assert (await anext(frames)).object == {**expected, "metadata": changed["metadata"]}
 
 
-async def test_acting_as_a_user_has_the_rights_of_that_user_only(client, namespace):
+async def test_a_view_acting_as_a_user_has_that_users_rights_only(client, namespace):
     user = f"system:serviceaccount:{namespace}:nobody"
     view = client.acting_as(user)
     with pytest.raises(ApiError, match=user):
@@ -212,17 +212,19 @@ async def test_acting_as_a_user_has_the_rights_of_that_user_only(client, namespa
     assert await client.get(CONFIG_MAP, namespace, "a") is not None
 
 
-async def test_impersonation(access, cluster, client, namespace, tmp_path):
-    who = f"system:serviceaccount:{namespace}:default"
+async def test_an_impersonated_user_has_its_own_rights_only(
+    access, cluster, client, namespace, tmp_path
+):
+    user = f"system:serviceaccount:{namespace}:default"
     content = yaml.safe_load(cluster.kubeconfig.read_text())
-    content["users"][0]["user"]["as"] = who
+    content["users"][0]["user"]["as"] = user
     (tmp_path / "config").write_text(yaml.safe_dump(content))
     async with Client(load(str(tmp_path / "config")), user_agent="test/1") as other:
         assert not await other.can("list", CONFIG_MAP, namespace)
         with pytest.raises(ApiError) as caught:
             await other.list(CONFIG_MAP, namespace)
     assert caught.value.code == 403
-    assert who in caught.value.message
+    assert user in caught.value.message
     assert await client.can("list", CONFIG_MAP, namespace)
     groups = replace(
         access,
@@ -300,7 +302,7 @@ async def test_a_missing_right_is_reported_and_its_grant_heals(cluster, client, 
         await until(lambda: reflector.state is State.WATCHING)
 
 
-async def test_a_kind_that_comes_goes_and_comes_again(client, namespace):
+async def test_a_kind_is_followed_through_removal_and_return(client, namespace):
     group = f"{namespace}.test"
     kind = Kind(group, "v1", "Thing", "things")
     version = {
@@ -353,7 +355,7 @@ async def test_a_kind_that_comes_goes_and_comes_again(client, namespace):
         await client.delete(CRD, "", f"things.{group}", uid=made["metadata"]["uid"])
 
 
-async def test_a_killed_api_server_costs_nothing_but_time(own_cluster):
+async def test_a_killed_api_server_is_resumed_without_a_loss(own_cluster):
     control_plane = own_cluster()
     async with (
         Client(load(str(control_plane.kubeconfig)), user_agent="test/1") as api,

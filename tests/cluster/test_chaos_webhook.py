@@ -1,4 +1,4 @@
-"""The rig's admission webhook does to one namespace's writes what it says, and leaves no trace."""
+"""The rig's admission webhook changes the writes of one namespace only, and leaves no trace."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ def test_images_are_rewritten_once(cluster: Cluster, namespace: str) -> None:
     assert images(apply(cluster, namespace, deployment()))[1] == "web:v1"
 
 
-def test_only_its_namespace_is_touched(cluster: Cluster, namespace: str) -> None:
+def test_a_webhook_changes_only_its_own_namespace(cluster: Cluster, namespace: str) -> None:
     other = f"{namespace}-b"
     cluster.create_namespace(other)
     try:
@@ -85,8 +85,8 @@ def test_an_unstable_webhook_makes_every_apply_a_change(cluster: Cluster, namesp
         created = apply(cluster, namespace, deployment())
         tried = [apply(cluster, namespace, deployment(), dry_run=True) for _ in range(2)]
         stored = [apply(cluster, namespace, deployment()) for _ in range(2)]
-        told = [deadline(obj) for obj in (created, *tried, *stored)]
-        assert len({*told, DEADLINE}) == 6
+        deadlines = [deadline(obj) for obj in (created, *tried, *stored)]
+        assert len({*deadlines, DEADLINE}) == 6
         assert len({version(obj) for obj in (created, *stored)}) == 3
         assert webhook.dry_runs == 2
     settled = apply(cluster, namespace, deployment())
@@ -120,7 +120,7 @@ def test_a_slow_webhook_is_waited_for_until_its_timeout(
         assert webhook.calls >= 1
 
 
-def test_nothing_stays_registered(cluster: Cluster, namespace: str) -> None:
+def test_a_removed_webhook_leaves_nothing_registered(cluster: Cluster, namespace: str) -> None:
     def registered() -> set[str]:
         found = cluster.api.json("GET", CONFIGURATIONS)["items"]
         return {item["metadata"]["name"] for item in found}

@@ -68,8 +68,8 @@ def test_version_is_stamped(cluster: Cluster) -> None:
 
 def test_deployment_becomes_ready(cluster: Cluster, namespace: str) -> None:
     cluster.kubectl("-n", namespace, "create", "deployment", "web", "--image=web", "--replicas=3")
-    said = cluster.kubectl("-n", namespace, "rollout", "status", "deploy/web", "--timeout=60s")
-    assert "successfully rolled out" in said
+    output = cluster.kubectl("-n", namespace, "rollout", "status", "deploy/web", "--timeout=60s")
+    assert "successfully rolled out" in output
     assert len({pod["status"]["podIP"] for pod in pods(cluster, namespace)}) == 3
 
 
@@ -78,7 +78,7 @@ def test_job_completes(cluster: Cluster, namespace: str) -> None:
     cluster.kubectl("-n", namespace, "wait", "--for=condition=Complete", "job/once")
 
 
-def test_deleted_pods_go(cluster: Cluster, namespace: str) -> None:
+def test_a_deleted_pod_is_removed(cluster: Cluster, namespace: str) -> None:
     cluster.kubectl("-n", namespace, "run", "pod", "--image=web")
     cluster.kubectl("-n", namespace, "wait", "--for=condition=Ready", "pod/pod")
     cluster.kubectl("-n", namespace, "delete", "pod", "pod", "--timeout=20s")
@@ -176,7 +176,7 @@ def test_autoscaler_follows_the_metrics_that_are_set(cluster: Cluster, namespace
     eventually(lambda: scaled_to(2, 5), 90)
 
 
-def test_metrics_of_one_pod(cluster: Cluster, namespace: str) -> None:
+def test_the_metrics_of_one_pod_are_served(cluster: Cluster, namespace: str) -> None:
     cluster.kubectl("-n", namespace, "run", "busy", "--image=web")
     cluster.set_pod_metrics(namespace, {"busy": 250})
     assert "250m" in cluster.kubectl("-n", namespace, "top", "pods")
@@ -248,8 +248,8 @@ def test_a_second_api_server_is_stale_while_its_link_is_frozen(
     for url in (cluster.url, second.url):
         review = {"apiVersion": "authentication.k8s.io/v1", "kind": "SelfSubjectReview"}
         path = "/apis/authentication.k8s.io/v1/selfsubjectreviews"
-        said = Api(url, cluster.ca_file, token).json("POST", path, review)
-        assert said["status"]["userInfo"]["username"] == "system:serviceaccount:default:default"
+        answer = Api(url, cluster.ca_file, token).json("POST", path, review)
+        assert answer["status"]["userInfo"]["username"] == "system:serviceaccount:default:default"
 
     path = "/api/v1/namespaces/default/configmaps"
     cached = f"{path}?resourceVersion=0"
@@ -295,7 +295,9 @@ def test_compacted_history_is_gone(own_cluster: Callable[..., Cluster]) -> None:
     assert {"a", "b"} <= names(cluster.api, path)
 
 
-def test_a_cluster_can_be_without_what_is_optional(own_cluster: Callable[..., Cluster]) -> None:
+def test_a_cluster_can_be_without_its_optional_components(
+    own_cluster: Callable[..., Cluster],
+) -> None:
     cluster = own_cluster(without=OPTIONAL)
     assert set(living(cluster.layout.folder)) == {"etcd", "kube-apiserver", "keeper"}
     assert cluster.dead_components() == []
@@ -307,7 +309,7 @@ def test_a_cluster_can_be_without_what_is_optional(own_cluster: Callable[..., Cl
     assert devcluster.find(cluster.name).record == cluster.record
 
 
-def test_chaos_breaks_and_mends_pods(own_cluster: Callable[..., Cluster]) -> None:
+def test_chaos_breaks_and_repairs_pods(own_cluster: Callable[..., Cluster]) -> None:
     cluster = own_cluster(node_profile="chaos", nodes=2)
     assert len(json.loads(cluster.kubectl("get", "nodes", "-o", "json"))["items"]) == 2
     cluster.kubectl("create", "deployment", "web", "--image=web", "--replicas=6")
@@ -322,7 +324,7 @@ def test_chaos_breaks_and_mends_pods(own_cluster: Callable[..., Cluster]) -> Non
     eventually(crashed_and_back, 90)
 
 
-def test_stop_leaves_nothing_and_can_be_repeated() -> None:
+def test_a_stop_leaves_nothing_and_can_be_repeated() -> None:
     with devcluster.start(nodes=0) as cluster:
         folder = cluster.layout.folder
         assert set(living(folder)) == {*COMPONENTS, "keeper"}
@@ -333,7 +335,7 @@ def test_stop_leaves_nothing_and_can_be_repeated() -> None:
     cluster.stop()
 
 
-def test_nothing_is_left_of_a_killed_owner(tmp_path: Path) -> None:
+def test_a_killed_owner_leaves_no_process(tmp_path: Path) -> None:
     program = textwrap.dedent("""
         import time, devcluster
         print(devcluster.start("orphan").layout.folder, flush=True)
@@ -355,7 +357,7 @@ def test_nothing_is_left_of_a_killed_owner(tmp_path: Path) -> None:
         eventually(lambda: not folder.exists())
 
 
-def test_nothing_is_left_of_an_interrupted_start(tmp_path: Path) -> None:
+def test_an_interrupted_start_leaves_no_process(tmp_path: Path) -> None:
     folder = tmp_path / "clusters" / "early"
     starting = subprocess.Popen(
         [sys.executable, "-m", "devcluster", "up", "--name", "early"],
@@ -370,7 +372,7 @@ def test_nothing_is_left_of_an_interrupted_start(tmp_path: Path) -> None:
     assert not folder.exists()
 
 
-def test_command_line_from_up_to_down(tmp_path: Path) -> None:
+def test_the_command_line_starts_and_ends_a_cluster(tmp_path: Path) -> None:
     up = command("up", "--name", "cli", state=tmp_path)
     try:
         assert up.returncode == 0, up.stderr
@@ -408,7 +410,7 @@ def test_command_line_from_up_to_down(tmp_path: Path) -> None:
     assert missing.stderr == "devcluster: no cluster 'cli'; there are: none\n"
 
 
-def test_prune_spares_what_runs(tmp_path: Path) -> None:
+def test_prune_spares_a_running_cluster(tmp_path: Path) -> None:
     root = tmp_path / "clusters"
     (root / "leftover" / "logs").mkdir(parents=True)
     (root / "leftover" / "logs" / "etcd.log").write_text("x" * 10_000)

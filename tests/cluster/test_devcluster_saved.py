@@ -95,8 +95,8 @@ def test_a_new_cluster_publishes_an_authority_of_its_own(saved: Saved, restored:
     eventually(lambda: published() == restored.ca_file.read_text())
     assert published() != saved.authority
     kubeconfig = restored.service_account_kubeconfig("kept", "default")
-    said = restored.kubectl("auth", "whoami", f"--kubeconfig={kubeconfig}")
-    assert "system:serviceaccount:kept:default" in said
+    output = restored.kubectl("auth", "whoami", f"--kubeconfig={kubeconfig}")
+    assert "system:serviceaccount:kept:default" in output
 
 
 def test_the_garbage_collector_acts_on_saved_objects(restored: Cluster) -> None:

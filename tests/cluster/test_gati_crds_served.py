@@ -1,4 +1,4 @@
-"""A real API server takes the CRDs, and answers users in words that say what to write."""
+"""A real API server accepts the CRDs, and refuses invalid objects with a message that helps."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def is_published(cluster: Cluster, version: str) -> bool:
 
 @pytest.fixture
 def apply(served: Cluster, namespace: str) -> Callable[..., str]:
-    """Applies one object to this test's namespace; raises DevclusterError with kubectl's words."""
+    """Applies one object to this test's namespace; raises DevclusterError with kubectl's message."""
 
     def run(document: dict, *flags: str) -> str:
         placed = {**document, "metadata": {**document["metadata"], "namespace": namespace}}
@@ -142,7 +142,7 @@ GOOD = {
 
 
 @pytest.mark.parametrize("name", GOOD)
-def test_accepted(apply, name):
+def test_a_valid_object_is_accepted(apply, name):
     assert "created" in apply(GOOD[name], "--dry-run=server", "--validate=strict")
 
 
@@ -291,14 +291,14 @@ BAD = {
 
 
 @pytest.mark.parametrize("name", BAD)
-def test_refused_with_words(apply, name):
-    document, words = BAD[name]
+def test_an_invalid_object_is_refused_with_a_message(apply, name):
+    document, message = BAD[name]
     with pytest.raises(DevclusterError) as refusal:
         apply(document, "--dry-run=server", "--validate=strict")
-    assert words in str(refusal.value)
+    assert message in str(refusal.value)
 
 
-def test_explain_teaches(served):
+def test_explain_shows_descriptions_and_types(served):
     text = served.kubectl("explain", "gatihandler.spec.autoscaling")
     assert "Let the number of pods follow the load." in text
     assert "Percent of requests.cpu" in text

@@ -14,7 +14,7 @@ from harness.operator_process import OperatorProcess
 
 
 @pytest.mark.parametrize(
-    ("body", "says"),
+    ("body", "message"),
     [
         ({}, "spec"),
         ({"spec": None}, "spec"),
@@ -27,7 +27,7 @@ from harness.operator_process import OperatorProcess
     ids=["no-spec", "null-spec", "no-path", "port-0", "port-99999", "two-paths", "replicas"],
 )
 def test_the_api_server_refuses_an_invalid_spec_by_its_field(
-    operator: OperatorProcess, objects: Objects, body: dict[str, Any], says: str
+    operator: OperatorProcess, objects: Objects, body: dict[str, Any], message: str
 ) -> None:
     for version in ("v1", "v1alpha1"):
         document = {
@@ -37,7 +37,7 @@ def test_the_api_server_refuses_an_invalid_spec_by_its_field(
         }
         with pytest.raises(DevclusterError) as refusal:
             objects.cluster.kubectl("create", "-f", "-", input=json.dumps(document | body))
-        assert says in str(refusal.value)
+        assert message in str(refusal.value)
     assert operator.running
 
 

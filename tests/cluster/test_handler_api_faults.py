@@ -1,5 +1,5 @@
-"""The operator outlives every fault of the API server and of the way to it, goes on by itself,
-stops when it is told to, and tells no secret meanwhile.
+"""The operator survives every fault of the API server and of the network, recovers by itself,
+stops at SIGTERM meanwhile, and logs no secret.
 """
 
 from __future__ import annotations
@@ -208,7 +208,7 @@ def test_missing_rights_are_reported_with_a_remedy_and_heal(
     assert operator.answer("/healthz")[0] == 200
     assert status == 503
     objects.handler("web")
-    # As the shipped file says: one namespace only, by a RoleBinding to the same ClusterRole.
+    # As in the shipped file: one namespace only, by a RoleBinding to the same ClusterRole.
     objects.kubectl(
         *("create", "rolebinding", "operator", "--clusterrole=gati-operator"),
         f"--serviceaccount={objects.namespace}:default",

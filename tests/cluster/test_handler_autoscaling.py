@@ -1,5 +1,5 @@
-"""``replicas`` has one owner at a time, and going from one to the next never shows as a number
-that nobody asked for.
+"""``replicas`` has one owner at a time, and a change of the owner never sets a number of
+replicas that neither owner wants.
 """
 
 from __future__ import annotations
@@ -70,7 +70,7 @@ def test_replicas_follow_the_autoscaler_across_a_restart(
     objects.ready("web")
     assert set(replicas_since(objects, version)) == {6}
 
-    # Off: back to what the handler says, at once.
+    # Off: back to the replicas of the spec, at once.
     version = deployment(objects)["metadata"]["resourceVersion"]
     objects.handler("web", replicas=4, image="web:v2")
     eventually(lambda: objects.get("horizontalpodautoscalers", "handler-web") is None)
@@ -142,7 +142,7 @@ def test_a_users_own_autoscaler_is_respected(operator: OperatorProcess, objects:
     eventually(lambda: not condition(objects.existing("gatihandlers", "web"), "Autoscaled"))
 
 
-def test_a_users_own_autoscaler_replaces_the_handlers(
+def test_a_users_own_autoscaler_replaces_the_handlers_one(
     operator: OperatorProcess, objects: Objects
 ) -> None:
     objects.handler("web", replicas=3, autoscaling=autoscaling(low=3))

@@ -1,5 +1,5 @@
-"""What somebody else made under a wanted name is never changed, adopted or deleted on the
-strength of its name; the handler says so, and goes on by itself once the name is free.
+"""A foreign object under the name of a child is never changed, adopted or deleted because of its
+name; the handler reports it, and continues by itself once the name is free.
 """
 
 from __future__ import annotations

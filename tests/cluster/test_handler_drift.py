@@ -1,5 +1,5 @@
-"""Whatever is done to a handler's children by hand is undone, by the watch alone: the operator of
-these tests never looks again without being woken.
+"""Drift of a handler's children is repaired by the watch alone: the operator of these tests has
+no resync.
 """
 
 from __future__ import annotations

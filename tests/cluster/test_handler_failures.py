@@ -1,5 +1,5 @@
-"""Why a handler does not do its work stands in its own status, in words; trouble of one handler
-stays its own, and what waits for somebody does not keep the operator busy.
+"""The status of a handler shows why it is not Ready; a failing handler affects no other, and one
+that waits for a user's change does not keep the operator busy.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ BEHAVIOUR = "devcluster/behaviour"
         ("config-error", "CreateContainerConfigError", ""),
     ],
 )
-def test_the_reason_why_pods_cannot_start_comes_and_goes(
+def test_the_reason_of_failing_pods_comes_and_goes(
     operator: OperatorProcess, objects: Objects, behaviour: str, reason: str, says: str
 ) -> None:
     objects.handler("web", replicas=2, podLabels={BEHAVIOUR: behaviour})
@@ -36,7 +36,7 @@ def test_the_reason_why_pods_cannot_start_comes_and_goes(
             and event["involvedObject"]["kind"] == "GatiHandler"
         ]
     )
-    # It is told once: pods that go on failing cost nothing.
+    # It is reported once: pods that go on failing cost nothing.
     operator.settle(2.0)
     mark = operator.audit_mark()
     operator.settle(3.0)
@@ -100,7 +100,7 @@ def test_an_exceeded_quota_is_reported_and_lifting_it_heals(
     objects.ready("web", 120)
 
 
-def test_a_permanent_refusal_is_reported_once_and_tried_seldom(
+def test_a_permanent_refusal_is_reported_once_and_rarely_retried(
     operator: OperatorProcess, objects: Objects
 ) -> None:
     objects.handler("good")

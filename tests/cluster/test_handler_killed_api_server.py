@@ -1,6 +1,6 @@
 """An API server that is killed and comes back, and one whose watches end.
 
-The tests share one control plane, which is theirs to break.
+The tests share one control plane of their own, because they break it.
 """
 
 from __future__ import annotations
@@ -61,7 +61,7 @@ def test_a_killed_api_server_costs_no_write(operator: OperatorProcess, objects: 
     assert {write.name for write in written if write.resource != "events"} <= {"handler-stays"}
 
 
-def test_changes_that_no_history_shows_are_caught_up_with(
+def test_changes_missing_from_the_watch_history_are_applied(
     operator: OperatorProcess, objects: Objects
 ) -> None:
     # The operator cannot look while they happen, nor afterwards: the server that comes back

@@ -1,5 +1,5 @@
-"""From a GatiHandler to what runs, through its changes, to its end: nothing is left of it and
-nothing is made anew that can be changed.
+"""The life of a GatiHandler, from its creation through its changes to its deletion: children are
+updated in place, and none is left behind.
 """
 
 from __future__ import annotations
@@ -43,14 +43,14 @@ def test_a_handler_gets_children_with_owner_status_and_events(
     pods = objects.list("pods", status["selector"])
     assert len(pods) == 2
 
-    def told() -> set[str]:
+    def reasons() -> set[str]:
         return {
             each["reason"]
             for each in objects.list("events")
             if each["involvedObject"]["uid"] == handler["metadata"]["uid"]
         }
 
-    eventually(lambda: told() >= {"Created", "Ready"})
+    eventually(lambda: reasons() >= {"Created", "Ready"})
 
 
 @pytest.mark.parametrize(
@@ -211,7 +211,9 @@ def test_two_handlers_of_one_version_share_no_pod(
     assert pods(names[0]).isdisjoint(pods(names[1]))
 
 
-def test_the_last_of_quick_edits_wins(operator: OperatorProcess, objects: Objects) -> None:
+def test_the_last_of_several_quick_edits_is_applied(
+    operator: OperatorProcess, objects: Objects
+) -> None:
     for number in range(30):
         objects.handler("web", image=f"web:v{number}", replicas=number % 3)
     objects.ready("web")
@@ -223,7 +225,9 @@ def test_the_last_of_quick_edits_wins(operator: OperatorProcess, objects: Object
     assert [each["metadata"]["name"] for each in owned] == ["handler-web"]
 
 
-def test_a_suspended_handler_is_left_as_it_is(operator: OperatorProcess, objects: Objects) -> None:
+def test_a_suspended_handler_keeps_its_children_unchanged(
+    operator: OperatorProcess, objects: Objects
+) -> None:
     objects.handler("web")
     objects.ready("web")
     objects.handler("web", suspend=True, image="web:v2")
@@ -299,7 +303,7 @@ def test_a_child_deleted_in_the_foreground_is_recreated(
     objects.ready("web")
 
 
-def test_a_deleted_namespace_goes_and_the_operator_rests(
+def test_a_deleted_namespace_ends_and_the_operator_rests(
     operator: OperatorProcess, objects: Objects
 ) -> None:
     for name in ("one", "two", "three"):

@@ -1,4 +1,4 @@
-"""What is as it should be is not written, and of what is written only our own fields."""
+"""A converged object is not written, and a write holds only the operator's own fields."""
 
 from __future__ import annotations
 

@@ -110,7 +110,7 @@ async def record(client, namespace):
     return lease["spec"]
 
 
-async def test_of_several_one_leads_and_a_crashed_one_is_followed(join, client, namespace):
+async def test_one_candidate_leads_and_another_follows_its_crash(join, client, namespace):
     several = [join(name) for name in "abc"]
     await until(lambda: any(each.started for each in several), *several)
     (first,) = (each for each in several if each.started)
@@ -138,9 +138,7 @@ async def test_a_stopped_leader_hands_over(join, client, namespace):
 
 
 @pytest.mark.parametrize("stopped", [False, True], ids=["left_alone", "stopped_as_it_heals"])
-async def test_an_old_leader_that_heals_after_a_takeover_leaves_the_lease_alone(
-    join, client, namespace, stopped
-):
+async def test_an_old_leader_keeps_off_the_lease_after_a_takeover(join, client, namespace, stopped):
     # One that gives up so late would still be busy releasing when another has taken over.
     a = join("a", timing=Timing(lease=3, renew=2.9, retry=0.3))
     await until(lambda: a.started)
@@ -176,7 +174,7 @@ async def test_a_lease_taken_by_hand_is_lost_and_not_released(join, client, name
     assert (await record(client, namespace))["holderIdentity"] == "somebody"
 
 
-async def test_a_deleted_lease_is_made_again_by_its_holder(join, client, namespace):
+async def test_a_deleted_lease_is_recreated_by_its_holder(join, client, namespace):
     a = join("a")
     await until(lambda: a.started)
     b = join("b")
@@ -195,9 +193,7 @@ async def test_a_deleted_lease_is_made_again_by_its_holder(join, client, namespa
     assert not a.task.done()
 
 
-async def test_without_the_right_it_says_so_once_and_leads_when_the_right_is_given(
-    join, cluster, namespace
-):
+async def test_a_candidate_without_the_right_waits_and_then_leads(join, cluster, namespace):
     account = load(str(cluster.service_account_kubeconfig(namespace, "default")))
     async with Client(account, user_agent="test-lease") as poor:
         with capture_logs() as lines:
@@ -258,9 +254,7 @@ PROCESS = """
 """
 
 
-async def test_a_process_stopped_for_longer_than_its_lease_writes_nothing_when_it_wakes(
-    join, cluster, client, namespace
-):
+async def test_a_process_resumed_after_its_lease_writes_nothing(join, cluster, client, namespace):
     process = await asyncio.create_subprocess_exec(
         sys.executable, "-c", textwrap.dedent(PROCESS), str(cluster.kubeconfig), namespace,
         stdout=asyncio.subprocess.PIPE,
@@ -285,7 +279,7 @@ async def test_a_process_stopped_for_longer_than_its_lease_writes_nothing_when_i
         await process.wait()
 
 
-async def test_the_record_is_what_other_tools_expect(join, client, namespace):
+async def test_the_record_has_the_fields_that_other_tools_read(join, client, namespace):
     a = join("a")
     await until(lambda: a.started)
     spec = await record(client, namespace)

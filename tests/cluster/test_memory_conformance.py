@@ -42,23 +42,25 @@ async def client(cluster: Cluster) -> AsyncIterator[Client]:
 
 
 @pytest.mark.parametrize("deletion", DELETIONS, ids=lambda deletion: deletion.name)
-async def test_a_delete_leaves_the_same(deletion: Deletion, client: Client, namespace: str) -> None:
+async def test_a_delete_leaves_the_recorded_object(
+    deletion: Deletion, client: Client, namespace: str
+) -> None:
     assert await what_is_left(client, deletion, namespace) == (deletion.left, deletion.left)
     if deletion.left and deletion.left[0] != ["kubernetes"]:
         free = {"metadata": {"finalizers": None}}
         await client.patch(deletion.kind, namespace, "x", free, content_type=MERGE_PATCH)
 
 
-@pytest.mark.parametrize(("deadline", "words"), UNREACHABLE)
-async def test_a_deadline_is_refused_in_the_same_words(
-    client: Client, namespace: str, deadline: int, words: str
+@pytest.mark.parametrize(("deadline", "message"), UNREACHABLE)
+async def test_a_deadline_is_refused_with_the_same_message(
+    client: Client, namespace: str, deadline: int, message: str
 ) -> None:
     obj = deployment("x", minReadySeconds=10, progressDeadlineSeconds=deadline)
     obj["metadata"]["namespace"] = namespace
-    assert await refused(client, DEPLOYMENT, obj) == words
+    assert await refused(client, DEPLOYMENT, obj) == message
 
 
-async def test_the_built_in_kinds_are_the_same(client: Client) -> None:
+async def test_the_built_in_kinds_are_those_of_a_real_server(client: Client) -> None:
     found = await client.discover()
     definitions = (await client.list(CRD)).items
     custom = {definition["spec"]["group"] for definition in definitions}
@@ -66,12 +68,12 @@ async def test_the_built_in_kinds_are_the_same(client: Client) -> None:
     assert {kind for kind in found.kinds if kind.group not in custom} == BUILT_IN
 
 
-async def test_a_refusal_has_the_same_words(client: Client, namespace: str) -> None:
+async def test_a_refusal_has_the_same_message(client: Client, namespace: str) -> None:
     user = f"system:serviceaccount:{namespace}:nobody"
     memory = MemoryApi(lambda: datetime.now(UTC))
     memory.server.authorizer = lambda *_: False
     obj = body(CONFIG_MAP, "x", metadata={"namespace": namespace})
-    told = []
+    refusals = []
     for api in (client.acting_as(user), memory.acting_as(user)):
         for call in (
             api.get(CONFIG_MAP, namespace, "x"),
@@ -84,8 +86,8 @@ async def test_a_refusal_has_the_same_words(client: Client, namespace: str) -> N
         ):
             with pytest.raises(ApiError) as caught:
                 await call
-            told.append((caught.value.code, caught.value.reason, caught.value.message))
-    assert told[:7] == told[7:]
+            refusals.append((caught.value.code, caught.value.reason, caught.value.message))
+    assert refusals[:7] == refusals[7:]
 
 
 @pytest.mark.parametrize("scenario", SCENARIOS, ids=lambda scenario: scenario.name)

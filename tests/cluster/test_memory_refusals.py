@@ -49,8 +49,8 @@ async def refusal(write: Awaitable[Object]) -> tuple[Any, ...] | None:
 async def test_a_creation_is_refused_with_the_same_status(client: Client, namespace: str) -> None:
     memory = MemoryApi(lambda: datetime(2026, 1, 1, tzinfo=UTC), crds=crd_documents(API))
     asked = 0
-    for name, (obj, words) in REFUSED.items():
-        if not any("spec" in each.partition(":")[0] for each in words):
+    for name, (obj, messages) in REFUSED.items():
+        if not any("spec" in each.partition(":")[0] for each in messages):
             continue  # metadata: the in-memory server has rules of its own
         placed = {**obj, "metadata": {"name": "users", "namespace": namespace}}
         asked += 1

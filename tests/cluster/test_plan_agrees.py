@@ -2,10 +2,10 @@
 
 What is compared, for a ``create`` with ``dryRun=All``:
 
-- whether the object is taken;
+- whether the object is accepted;
 - where it is refused as invalid (422): the set of all causes, field and message, letter for letter;
 - where it cannot be decoded (400): the message;
-- where it is taken: the spec that is stored, and the unknown fields that are dropped.
+- where it is accepted: the spec that is stored, and the unknown fields that are dropped.
 
 Admission (webhooks, quota, policies) is not asked; neither is what depends on other objects.
 """
@@ -106,7 +106,7 @@ def server(gati_cluster: Cluster) -> Iterator[Server]:
 
 
 def of_plan(obj: Object) -> Answer:
-    """What ``plan`` says about an object."""
+    """What ``plan`` reports of an object."""
     answer = created(obj, DEFINITIONS[obj["kind"]])
     refusals = frozenset((each.path, each.message) for each in answer.refusals)
     if refusals:
@@ -115,16 +115,16 @@ def of_plan(obj: Object) -> Answer:
 
 
 @pytest.mark.parametrize("version", API.versions)
-def test_the_table_of_refusals_has_the_servers_words(server: Server, version: str) -> None:
+def test_the_table_of_refusals_has_the_servers_messages(server: Server, version: str) -> None:
     api_version = f"{API.name}/{version}"
     for name, (obj, expected) in REFUSED.items():
         answer = server.create({**obj, "apiVersion": api_version})
-        said = {f"{path}: {text}" if path else text for path, text in answer.refusals}
-        words = {each.replace('version "v1"', f'version "{version}"') for each in expected}
-        assert {each for each in said if "were not checked" not in each} == words, name
+        reported = {f"{path}: {text}" if path else text for path, text in answer.refusals}
+        messages = {each.replace('version "v1"', f'version "{version}"') for each in expected}
+        assert {each for each in reported if "were not checked" not in each} == messages, name
 
 
-def test_the_table_of_taken_objects_is_stored_as_it_says(server: Server) -> None:
+def test_the_table_of_accepted_objects_is_stored_as_expected(server: Server) -> None:
     for name, (obj, expected) in TAKEN.items():
         assert server.create(obj).spec == expected, name
     assert server.create(EVERY_PART).spec == EVERY_PART["spec"]
@@ -148,7 +148,7 @@ METADATA: list[Any] = [
 ]  # fmt: skip
 
 
-def test_metadata_is_judged_alike(server: Server) -> None:
+def test_metadata_is_judged_alike_by_plan_and_server(server: Server) -> None:
     for metadata in METADATA:
         obj = handler()
         named = (
@@ -173,7 +173,7 @@ def any_object(draw: st.DrawFn) -> Object:
     return edited(draw, placed, schema, draw(st.integers(0, 4)))
 
 
-def test_generated_objects_are_judged_alike(server: Server) -> None:
+def test_generated_objects_are_judged_alike_by_both(server: Server) -> None:
     seen: Counter[tuple[str, bool]] = Counter()
 
     @settings(max_examples=EXAMPLE_COUNT, derandomize=True, database=None, deadline=None)

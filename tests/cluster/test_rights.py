@@ -27,8 +27,8 @@ RBAC = Path(__file__).parents[2] / "deploy" / "gati" / "rbac.yaml"
 
 REVIEWED = {
     "create": "an apply that creates is authorised as create and audited as patch",
-    "get configmaps": "read only where the name is taken in the moment of our write, or to tell "
-    "who contests: the watch shows every ConfigMap",
+    "get configmaps": "read only where the name is taken in the moment of our write, or to name "
+    "the rival of a contest: the watch shows every ConfigMap",
     "get horizontalpodautoscalers": "as for ConfigMaps",
     "get gatimodules": "asked only after a status whose answer was lost",
     "get gativersions": "as for GatiModules",
@@ -134,7 +134,7 @@ FOREIGN = (
 
 @pytest.mark.long
 @pytest.mark.timeout(240)
-def test_every_right_is_seen_at_work_or_has_a_reviewed_reason(
+def test_every_right_is_used_or_has_a_reviewed_reason(
     own_cluster: Callable[..., Cluster], operators: Callable[..., OperatorProcess]
 ):
     """A life that needs every right: names taken and freed, everything on, off, deleted."""

@@ -25,7 +25,7 @@ SOAK_SECONDS = WATCH_SECONDS[1] + 60.0
 
 @pytest.mark.long
 @pytest.mark.timeout(900)
-def test_a_thousand_ready_handlers_cost_no_write_at_rest_nor_after_a_restart(
+def test_a_thousand_ready_handlers_cost_no_write_at_rest(
     own_cluster: Callable[..., Cluster], operators: Callable[..., OperatorProcess]
 ) -> None:
     operator, objects = a_thousand_ready(own_cluster(), operators)

@@ -1,4 +1,4 @@
-"""The demo itself: it says that all is well only when it is, and stops what it started.
+"""The demo itself: it reports success only when every step was seen, and stops its processes.
 
 Each run is a process, as a user starts it. Those of an existing cluster share one, one after
 another; the others start a control plane and must stop it. Where the operator is broken in one
@@ -104,7 +104,7 @@ def have_definitions(cluster: devcluster.Cluster, *, wanted: bool) -> None:
         cluster.kubectl("delete", "-f", str(CRDS), "--wait")
 
 
-def test_all_is_seen_and_nothing_is_left(tmp_path: Path) -> None:
+def test_a_run_shows_every_step_and_leaves_nothing(tmp_path: Path) -> None:
     run = demo(tmp_path)
     assert run.returncode == 0, run.stdout + run.stderr
     steps = re.findall(r"^all (\d+) steps seen$", run.stdout, re.MULTILINE)
@@ -144,7 +144,7 @@ def test_a_broken_operator_fails_the_step_that_shows_it(
 
 
 def check_failed(run: subprocess.CompletedProcess[str], step: str, seen: str) -> None:
-    """The run failed at that step, says what it saw there, and left the operator's log."""
+    """The run failed at that step, shows what it saw there, and left the operator's log."""
     assert run.returncode == 1, run.stdout + run.stderr
     assert f"failed at the step: {step}\n" in run.stdout
     failed = re.search(r"FAILED: (.*)", run.stdout)
@@ -155,7 +155,7 @@ def check_failed(run: subprocess.CompletedProcess[str], step: str, seen: str) ->
     assert Path(log[1]).read_text()
 
 
-def test_ctrl_c_stops_everything(tmp_path: Path) -> None:
+def test_a_ctrl_c_stops_every_process(tmp_path: Path) -> None:
     with started(tmp_path, "--keep") as run:
         assert run.stdout is not None
         for line in run.stdout:

@@ -1,1 +1,1 @@
-"""The GatiHandler: its plan, what it wants to exist, and what its status says."""
+"""The GatiHandler: its plan, its children, and its status."""

@@ -21,7 +21,7 @@ from gati.types.workload import Autoscaling
 class Scaling:
     """Who scales, and between which bounds. ``autoscaler`` names the one that does, or is empty.
 
-    ``foreign`` says that it is a user's own. ``floor`` is the least number of replicas that is
+    ``foreign`` means that it is a user's own. ``floor`` is the least number of replicas that is
     acceptable; with ``to_zero`` the autoscaler may also stop them all, and start them again.
     """
 

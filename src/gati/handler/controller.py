@@ -1,4 +1,4 @@
-"""GatiHandler: what one handler becomes, and what its status says. Two pure functions.
+"""GatiHandler: the children of one handler and its status. Two pure functions.
 
 What cannot be honoured changes nothing that runs: an invalid spec, a missing image and a
 suspended handler leave the children alone. The children never depend on what became of the
@@ -53,7 +53,7 @@ from objects.kinds import (
 )
 
 CONFLICT_INTERVAL = timedelta(seconds=30)
-"""How soon a name that somebody else holds is looked at again."""
+"""How soon a name held by a foreign object is read again."""
 
 _MANAGED = f"{names.MANAGED_BY_LABEL}={names.MANAGED_BY}"
 _CONFIGURATION, _WORKLOAD, _AROUND = range(3)
@@ -216,7 +216,7 @@ _IMAGE_MISSING = (
 
 
 def _was_ready(parent: Object, observed: Observed) -> bool:
-    """Did the stored status say Ready of the present generation and of this template?"""
+    """Was the stored status Ready for the present generation and this template?"""
     ready = find(parent, "Ready")
     current = ready.get("observedGeneration") == parent["metadata"].get("generation")
     same = (parent.get("status") or {}).get("templateHash", "") == observed.template

@@ -1,6 +1,6 @@
-"""From a GatiHandler to what its children are built from: what the types alone do not say.
+"""From a GatiHandler to what its children are built from: what the types alone do not declare.
 
-``gati.types`` says what a field may be and which default it has. Here both spellings of a field
+``gati.types`` declares what a field may be and which default it has. Here both spellings of a field
 become one, defaults that depend on other fields are filled in, and a handler without a version
 gets one. No later code asks which version or spelling an object was written in.
 """

@@ -1,6 +1,6 @@
 """One operator process from start to stop.
 
-The rule is the order. At the start: health endpoints first (they say why nothing happens yet),
+The rule is the order. At the start: health endpoints first (they show why nothing happens yet),
 caches before the lease (a standby has them filled), the lease before any write. At the end: no new
 pass, the passes under way, the questions to sources, Events, the lease, the connections. A lost
 lease ends the process at once: what is under way is cancelled, and the lease is not released.
@@ -199,7 +199,7 @@ class _Process:
             for task in (working, waiting, *background):
                 task.cancel()
             await asyncio.gather(working, waiting, *background, return_exceptions=True)
-            with contextlib.suppress(Exception):  # the process ends: nobody can act on a failure
+            with contextlib.suppress(Exception):  # the process ends in any case
                 await self._client.close()
 
     async def _stop(self, working: asyncio.Task[None]) -> None:

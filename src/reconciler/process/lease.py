@@ -164,7 +164,7 @@ class Elector:
 
     @property
     def holder(self) -> str:
-        """The holder when the Lease was last seen; empty for nobody, or not seen yet."""
+        """The holder when the Lease was last seen; empty without a holder, or not seen yet."""
         return self._record.holder
 
     # In the elector's loop.

@@ -29,7 +29,7 @@ class Record:
 
     @property
     def holder(self) -> str:
-        """The identity of the holder; empty for nobody."""
+        """The identity of the holder; empty without one."""
         return self.spec.get("holderIdentity") or ""
 
     @property
@@ -47,7 +47,7 @@ class Record:
         return (self.spec.get("holderIdentity"), self.transitions) == (identity, transitions)
 
     def next(self, holder: str, seconds: int, now: datetime) -> Record:
-        """The record to write for a holder (empty: nobody); other fields of this one stay."""
+        """The record to write for a holder (empty: none); other fields of this one stay."""
         time = now.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
         spec = {
             **self.spec,

@@ -1,1 +1,1 @@
-"""What a GatiHandler's status says: observe the Deployment, judge it, word it, announce changes."""
+"""The status of a GatiHandler: observe the Deployment, judge it, build conditions and Events."""

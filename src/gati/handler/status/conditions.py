@@ -65,12 +65,12 @@ def scaling_conditions(scaling: Scaling) -> tuple[Condition, ...]:
 
 
 def contested_conditions(seen: Seen) -> tuple[Condition, ...]:
-    """Who keeps changing back what the operator writes."""
+    """The field managers that keep changing back what the operator writes."""
     if not seen.contested:
         return ()
     rivals = [
-        f"{key.kind} {key.name} by {who}"
-        for key, who in sorted(seen.contested.items(), key=by_name)
+        f"{key.kind} {key.name} by {rival}"
+        for key, rival in sorted(seen.contested.items(), key=by_name)
     ]
     message = (
         f"keeps being changed back: {'; '.join(rivals)}; stop the other writer or set "

@@ -20,7 +20,7 @@ from objects.pods import Problem
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """What the conditions say. ``stalled`` is the reason why it cannot go on, or empty."""
+    """What the conditions show. ``stalled`` is the reason why it cannot go on, or empty."""
 
     ready: bool
     reason: str
@@ -35,7 +35,7 @@ def judge(
 ) -> Verdict:
     """The verdict on a Deployment that should have at least ``floor`` replicas available.
 
-    ``problem`` is why pods do not start, where one was seen. ``settled`` says that the handler was
+    ``problem`` is why pods do not start, where one was seen. ``settled`` means that the handler was
     Ready in its present generation and with this very template: then the counts remain valid even
     if the Deployment's observedGeneration lags. The template is compared as well because
     --default-image can change it without a new generation of the handler.

@@ -13,10 +13,10 @@ from objects.pods import Problem, stable
 
 @dataclass(frozen=True, slots=True)
 class Observed:
-    """What a Deployment shows: counts of pods, and what its conditions say.
+    """What a Deployment shows: counts of pods, and its conditions.
 
-    ``current`` says that the counts belong to the present spec; ``template`` is a digest of the
-    pods' template. ``paused`` names a Deployment that somebody paused.
+    ``current`` means that the counts belong to the present spec; ``template`` is a digest of the
+    pods' template. ``paused`` names a Deployment that a user paused.
     """
 
     exists: bool = False
@@ -61,7 +61,7 @@ def observe(deployment: Object | None) -> Observed:
 
 
 def _image(containers: list[Object]) -> str:
-    """The handler's own: somebody may have put a container of theirs before it."""
+    """The handler's own: a user or a webhook may have put another container before it."""
     images = (each.get("image", "") for each in containers if each.get("name") == CONTAINER)
     return next(images, "")
 
