@@ -1,8 +1,8 @@
 """``python -m bench``: the command line.
 
-The rule kept here: what was started is stopped, also after a Ctrl-C, and the measurements that
-were finished until then are kept. Exit code 0 when everything was measured, whatever the verdicts;
-1 when something could not be, 130 after a Ctrl-C or SIGTERM.
+The rule kept here: every started process is stopped, also after a Ctrl-C, and finished
+measurements are kept. Exit code 0 when every measurement succeeded, whatever the verdicts; 1 when
+one failed, 130 after a Ctrl-C or SIGTERM.
 """
 
 from __future__ import annotations
@@ -37,12 +37,12 @@ FOLDER = click.option(
     type=click.Path(path_type=Path, file_okay=False),
     default=RESULTS,
     show_default="build/bench",
-    help="Where the raw samples and the saved clusters lie.",
+    help="The folder of the raw samples and the saved clusters.",
 )
 
 
 class Counts(click.ParamType[tuple[int, ...]]):
-    """Whole numbers with commas between them."""
+    """Integers separated by commas."""
 
     name = "N,N,..."
 
@@ -55,7 +55,7 @@ class Counts(click.ParamType[tuple[int, ...]]):
         try:
             return tuple(sorted({int(part) for part in value.split(",")}))
         except ValueError:
-            self.fail(f"{value!r} is not like 100,500,1000", param, ctx)
+            self.fail(f"{value!r} is not a list as 100,500,1000", param, ctx)
 
 
 def setting(flag: str, kind: Any, text: str) -> Callable[[Any], Any]:
@@ -67,7 +67,7 @@ def setting(flag: str, kind: Any, text: str) -> Callable[[Any], Any]:
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
 def cli() -> None:
-    """Measure the Gati operator on control planes of its own, and report it."""
+    """Measure the Gati operator on control planes of its own, and report the results."""
 
 
 @cli.command("list")
@@ -80,21 +80,21 @@ def list_() -> None:
 @cli.command()
 @click.argument("names", nargs=-1, type=click.Choice(list(BY_NAME)))
 @FOLDER
-@click.option("--quick", is_flag=True, help="Small counts, a few minutes: does it all work?")
-@setting("--rounds", click.IntRange(1), "How often to repeat what takes seconds.")
-@setting("--long-rounds", click.IntRange(1), "How often to repeat what takes minutes.")
-@setting("--in-flight", click.IntRange(1), "Requests at a time, of the floor and when filling.")
+@click.option("--quick", is_flag=True, help="Small counts, a few minutes: a smoke test.")
+@setting("--rounds", click.IntRange(1), "Rounds of measurements that take seconds.")
+@setting("--long-rounds", click.IntRange(1), "Rounds of measurements that take minutes.")
+@setting("--in-flight", click.IntRange(1), "Requests in flight, of the floor and when filling.")
 @setting("--cold-counts", Counts(), "convergence: numbers of handlers.")
 @setting("--cold-rounds", click.IntRange(1), "convergence: pairs of runs for each number.")
-@setting("--at-rest", click.IntRange(1), "latency, rest, poison: handlers that are there.")
-@setting("--edits", click.IntRange(2), "latency: changes in a round, of each sort.")
-@setting("--rest-seconds", click.FloatRange(1), "rest: how long.")
+@setting("--at-rest", click.IntRange(1), "latency, rest, poison: converged handlers.")
+@setting("--edits", click.IntRange(2), "latency: changes in a round, of each kind.")
+@setting("--rest-seconds", click.FloatRange(1), "rest: seconds of a round.")
 @setting("--restart-counts", Counts(), "restart: numbers of handlers.")
 @setting("--memory-counts", Counts(), "memory: numbers of handlers.")
 @setting("--poison-pairs", click.IntRange(1), "poison: pairs of rounds.")
 @setting("--poison-edits", click.IntRange(2), "poison: edits in a round.")
-@setting("--churn-handlers", click.IntRange(2), "churn: handlers that come and go.")
-@setting("--churn-batch", click.IntRange(1), "churn: how many at a time.")
+@setting("--churn-handlers", click.IntRange(2), "churn: handlers created and deleted in all.")
+@setting("--churn-batch", click.IntRange(1), "churn: handlers of a batch.")
 @setting("--ready-count", click.IntRange(1), "writes: numbers of handlers.")
 def run(names: tuple[str, ...], results: Path, quick: bool, **given: Any) -> None:
     """Measure NAMES, or everything.
@@ -114,13 +114,13 @@ def run(names: tuple[str, ...], results: Path, quick: bool, **given: Any) -> Non
     try:
         failed = [each.name for each in chosen if not run_one(each, settings, folder, results)]
     except KeyboardInterrupt:
-        say("interrupted: everything is stopped")
+        say("interrupted: all processes are stopped")
         failed = []
         sys.exit(INTERRUPTED)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
     if failed:
-        say(f"could not be measured: {', '.join(failed)}")
+        say(f"failed measurements: {', '.join(failed)}")
         sys.exit(1)
 
 
@@ -129,13 +129,13 @@ def run(names: tuple[str, ...], results: Path, quick: bool, **given: Any) -> Non
 @click.option("--output", type=click.Path(path_type=Path), default=PAGE,
               show_default="docs/benchmarks.md", help="The page to write.")  # fmt: skip
 def report_(results: Path, output: Path) -> None:
-    """Write the page of all results, with pictures beside it, and print the verdicts."""
+    """Write the page of all results with its plots, and print the verdicts."""
     now, before = records.load(results), records.load(results, ".before.json")
     try:
         pictures = plots.draw(now, output.with_suffix(""))
     except ImportError:
         pictures = {}
-        say("no pictures: their library is missing (make bench installs it)")
+        say("no plots: matplotlib is not installed (make bench installs it)")
     sections = []
     for each in ALL:
         record, earlier = now.get(each.name), before.get(each.name)
@@ -158,9 +158,9 @@ def report_(results: Path, output: Path) -> None:
 
 
 def run_one(measurement: Measurement, settings: Settings, folder: Path, results: Path) -> bool:
-    """Measure, store and show one measurement; whether that worked."""
+    """Run, store and show one measurement; whether it succeeded."""
 
-    def tell(text: str) -> None:
+    def progress(text: str) -> None:
         say(f"{measurement.name}: {text}")
 
     record = records.Record(
@@ -173,28 +173,28 @@ def run_one(measurement: Measurement, settings: Settings, folder: Path, results:
         beside=machine.others(),
         samples=[],
     )
-    tell(f"load {record.load:.2f}, beside it: {', '.join(record.beside) or 'nothing'}")
+    progress(f"load {record.load:.2f}, other busy programs: {', '.join(record.beside) or 'none'}")
     began = time.monotonic()
-    laboratory = Laboratory(settings, folder, results / "seeds", tell)
+    laboratory = Laboratory(settings, folder, results / "seeds", progress)
     try:
         for sample in measurement.measure(laboratory):
             record.samples.append(sample)
-    except Exception as error:  # noqa: BLE001 - one that fails must not cost the others
-        tell(f"failed: {error!r}")
+    except Exception as error:  # noqa: BLE001 - the other measurements must still run
+        progress(f"failed: {error!r}")
         return False
     record.ended = now()
-    tell(f"done in {time.monotonic() - began:.0f} s, {records.store(results, record).name}")
+    progress(f"done in {time.monotonic() - began:.0f} s, {records.store(results, record).name}")
     click.echo("\n" + report.summary(measurement.name, measurement.judge(record.samples)) + "\n")
     return True
 
 
 def say(text: str) -> None:
-    """One line of progress, with the time."""
+    """Print one line of progress, with the time."""
     click.echo(f"{datetime.now(UTC).astimezone():%H:%M:%S} {text}")
 
 
 def now() -> str:
-    """The present moment, UTC, to the minute."""
+    """The present time, UTC, to the minute."""
     return f"{datetime.now(UTC):%Y-%m-%d %H:%M}"
 
 

@@ -1,7 +1,7 @@
 """Requests as the API server recorded them, read from its audit log.
 
-The rule kept here: what a contestant did and when is told by the server alone. Both contestants are
-timed by the same clock in the same way, and no observer takes part of their two cores.
+The rule kept here: only the server's audit log states what a contestant did and when. Both
+contestants are timed by the same clock, and no observer uses their two cores.
 """
 
 from __future__ import annotations
@@ -31,14 +31,14 @@ class Request(NamedTuple):
 
     @property
     def is_write(self) -> bool:
-        """Did it mean to change an object? A dry run does not, nor does the Lease count."""
+        """Is this a mutating request? Dry runs and writes of the Lease do not count."""
         return self.verb in MUTATING and not self.dry_run and self.resource != "leases"
 
     @property
     def is_status(self) -> bool:
-        """Was it a handler's status that was written, and did the server take it?"""
-        mine = (self.resource, self.subresource) == ("gatihandlers", "status")
-        return mine and self.is_write and self.code < 300
+        """Is this a successful write of a handler's status?"""
+        of_status = (self.resource, self.subresource) == ("gatihandlers", "status")
+        return of_status and self.is_write and self.code < 300
 
 
 class _Reference(msgspec.Struct):
@@ -69,7 +69,7 @@ _DECODER = msgspec.json.Decoder(_Event)
 
 
 def parse(lines: Iterable[bytes], user: str = USER) -> Iterator[Request]:
-    """The requests of one user; a last line that is not complete yet is left out."""
+    """The requests of one user, without an incomplete last line."""
     for line in lines:
         if user.encode() not in line or not line.endswith(b"\n"):
             continue
@@ -90,14 +90,14 @@ def parse(lines: Iterable[bytes], user: str = USER) -> Iterator[Request]:
 
 
 def read(log: Path, since: int = 0, user: str = USER) -> list[Request]:
-    """The requests of one user from a place in the file on; watches appear when they have ended."""
+    """The requests of one user after a file position; a watch appears once it has ended."""
     with log.open("rb") as file:
         file.seek(since)
         return list(parse(file, user))
 
 
 def by_verb(requests: Iterable[Request]) -> dict[str, int]:
-    """How many requests of each verb, the Lease's and the dry runs apart."""
+    """The number of requests by verb, with ``lease`` and ``dry run`` counted apart."""
     counted: Counter[str] = Counter()
     for request in requests:
         if request.resource == "leases":
@@ -110,21 +110,21 @@ def by_verb(requests: Iterable[Request]) -> dict[str, int]:
 
 
 class Follower:
-    """Counts the status writes of one user while they come in, reading each line once."""
+    """Follows the status writes of one user in the audit log, reading each line once."""
 
     def __init__(self, log: Path, since: int, user: str = USER) -> None:
         self._log = log
-        self._place = since
+        self._position = since
         self._user = user
         self._names: set[str] = set()
 
     def handlers(self) -> int:
-        """How many handlers have had a status written so far."""
+        """The number of handlers with a status so far."""
         with self._log.open("rb") as file:
-            file.seek(self._place)
+            file.seek(self._position)
             content = file.read()
         whole = content[: content.rfind(b"\n") + 1]
-        self._place += len(whole)
+        self._position += len(whole)
         requests = parse(whole.splitlines(keepends=True), self._user)
         self._names |= {request.name for request in requests if request.is_status}
         return len(self._names)

@@ -1,8 +1,7 @@
-"""What the objects of a measurement look like. Pure.
+"""The objects and requests of the measurements. Pure.
 
-The rule kept here: children and statuses are never written down a second time. They come from the
-operator's own planner, so that the floor writes what the operator writes, and a filled cluster
-holds what the operator would have left in it.
+The rule kept here: children and statuses come from the operator's own planner, so that the floor
+writes what the operator writes, and a filled cluster holds what the operator leaves behind.
 """
 
 from __future__ import annotations
@@ -42,7 +41,7 @@ JSON = "application/json"
 
 
 class Write(NamedTuple):
-    """One request that changes something; ``path`` includes the query."""
+    """One request; ``path`` includes the query."""
 
     method: str
     path: str
@@ -51,12 +50,12 @@ class Write(NamedTuple):
 
 
 def handler_name(number: int) -> str:
-    """``h00042``: names sort as their numbers do."""
+    """``h00042``: names sort by number."""
     return f"h{number:05}"
 
 
 def handler(name: str, **spec: Any) -> Object:
-    """A handler as users write them: port, a variable and resources, one replica."""
+    """A typical handler: port, one environment variable, resources, one replica."""
     return {
         "apiVersion": GATI_HANDLER.api_version,
         "kind": GATI_HANDLER.kind,
@@ -112,7 +111,7 @@ NOTHING_SEEN = Seen(NAMESPACE)
 
 
 def children(parent: Object) -> tuple[Child, ...]:
-    """What the operator wants to exist for a handler that is there and has nothing yet."""
+    """The children that the operator creates for a new handler."""
     return _plan(parent, datetime.now(UTC)).children or ()
 
 
@@ -121,7 +120,7 @@ def _plan(parent: Object, now: datetime, seen: Seen = NOTHING_SEEN) -> Plan:
 
 
 def create_child(parent: Object, child: Child) -> Write:
-    """The request with which the operator creates a child: an apply that can only create."""
+    """The request with which the operator creates a child: a create-only apply."""
     body = stamp(child, Owner.of(GATI_HANDLER, parent), parent)
     only = {**body, "metadata": {**body["metadata"], "resourceVersion": CREATE_ONLY}}
     path = path_of(child.kind, NAMESPACE, child.key.name)
@@ -129,7 +128,7 @@ def create_child(parent: Object, child: Child) -> Write:
 
 
 def first_writes(parent: Object) -> tuple[Write, ...]:
-    """The floor for one handler: its children, then the status that tells of them."""
+    """The floor for one handler: its children, then its status."""
     wanted = children(parent)
     deployment = next(child.body for child in wanted if child.kind == DEPLOYMENT)
     live = {**deployment, "metadata": {**deployment["metadata"], "generation": 1}}
@@ -137,7 +136,7 @@ def first_writes(parent: Object) -> tuple[Write, ...]:
 
 
 def write_status(parent: Object, deployment: Object) -> Write:
-    """The request with which the operator writes the status, given the Deployment as it is."""
+    """The request with which the operator writes the status for a live Deployment."""
     seen = Seen(NAMESPACE, children={Key.of(DEPLOYMENT, deployment): deployment})
     status = _plan(parent, datetime.now(UTC), seen).status
     metadata = parent["metadata"]
@@ -152,7 +151,7 @@ def write_status(parent: Object, deployment: Object) -> Write:
 
 
 def roll_out(deployment: Object) -> Write:
-    """What kube-controller-manager leaves in a Deployment whose one replica is available."""
+    """The write of kube-controller-manager to a Deployment with one available replica."""
     now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
     name = deployment["metadata"]["name"]
     times = {"lastTransitionTime": now, "lastUpdateTime": now}
@@ -190,7 +189,7 @@ def pod_name(deployment: Object) -> str:
 
 
 def create_pod(deployment: Object) -> Write:
-    """The pod that a Deployment of one replica has; nobody runs it."""
+    """The create of a Deployment's one pod, which no kubelet runs."""
     template = deployment["spec"]["template"]
     metadata = {**template["metadata"], "name": pod_name(deployment), "namespace": NAMESPACE}
     body = {
@@ -203,7 +202,7 @@ def create_pod(deployment: Object) -> Write:
 
 
 def run_pod(deployment: Object) -> Write:
-    """What a kubelet leaves in the status of a pod that is ready."""
+    """The write of a kubelet to the status of a ready pod."""
     now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
     containers = deployment["spec"]["template"]["spec"]["containers"]
     status = {
@@ -231,7 +230,7 @@ def run_pod(deployment: Object) -> Write:
 
 
 def fingerprint(*versions: str) -> str:
-    """Changes whenever a cluster filled earlier would not be what the operator leaves today."""
+    """A digest of everything that shapes a filled cluster: an old cluster has another digest."""
     parent = handler("h")
     parent["metadata"] |= {"uid": "0", "generation": 1}
     wanted = [stamp(child, Owner.of(GATI_HANDLER, parent), parent) for child in children(parent)]
@@ -240,12 +239,12 @@ def fingerprint(*versions: str) -> str:
 
 
 def watched_kinds(watches: Sequence[Watch] = CONTROLLER.watches) -> tuple[Watch, ...]:
-    """What the operator keeps in memory for handlers: the handlers, and what their plans read."""
+    """The kinds that the operator caches for handlers, with their watches."""
     return (Watch(GATI_HANDLER), *watches)
 
 
-def kept(watch: Watch, obj: Object) -> Object | None:
-    """What the cache holds of an object, as ``Store`` cuts it; None where it holds nothing."""
+def cached(watch: Watch, obj: Object) -> Object | None:
+    """The part of an object that the cache keeps, as in ``Store``; None for nothing."""
     metadata = {key: value for key, value in obj["metadata"].items() if key != "managedFields"}
     whole = {**obj, "metadata": metadata}
     return watch.keep(whole) if watch.keep else whole

@@ -1,7 +1,7 @@
-"""A bare client: aiohttp and msgspec, so many requests in flight, and nothing clever.
+"""A minimal client: aiohttp and msgspec, with a limited number of requests in flight.
 
-The rule kept here: it costs as little as a Python client can, because it is what the floor is made
-of, and because it shares two cores with what it measures. It never retries: a request that fails
+The rule kept here: the client costs as little as a Python client can, because the floor consists of
+it, and it shares two cores with the measured operator. The client never retries: a failed request
 ends the measurement.
 """
 
@@ -27,7 +27,7 @@ Item = TypeVar("Item")
 
 
 class Access(NamedTuple):
-    """Where an API server is, the file to check it against, and the bearer token to show it."""
+    """The URL of an API server, its CA file, and a bearer token."""
 
     url: str
     ca_file: str
@@ -35,11 +35,11 @@ class Access(NamedTuple):
 
 
 class RequestFailedError(Exception):
-    """The server answered a request with an error; the text holds the request and the answer."""
+    """The server answered with an error; the text has the request and the answer."""
 
 
 class Frame(NamedTuple):
-    """One frame of a watch and when it came in (``time.perf_counter``)."""
+    """One frame of a watch and its time of arrival (``time.perf_counter``)."""
 
     at: float
     type: str
@@ -57,7 +57,7 @@ class Client:
     async def __aenter__(self) -> Self:
         tls = ssl.create_default_context(cafile=self._access.ca_file)
         self._session = aiohttp.ClientSession(
-            # Two more: a watch, and a question beside a full load.
+            # Two more: a watch, and a read during full load.
             connector=aiohttp.TCPConnector(ssl=tls, limit=self.in_flight + 2),
             headers={"Authorization": f"Bearer {self._access.token}"},
             timeout=aiohttp.ClientTimeout(total=None, sock_connect=10),
@@ -74,9 +74,9 @@ class Client:
         await self._session.close()
 
     async def send(self, write: Write) -> bytes:
-        """The body of the answer. Raises RequestFailedError for a status of 300 and above.
+        """Send a request; the body of the answer. Raises RequestFailedError from status 300 on.
 
-        A body that is ``bytes`` goes out as it is, any other is encoded as JSON.
+        A body of ``bytes`` is sent unchanged, any other is encoded as JSON.
         """
         body = write.body
         data = body if body is None or isinstance(body, bytes) else msgspec.json.encode(body)
@@ -92,16 +92,16 @@ class Client:
             return content
 
     async def json(self, write: Write) -> dict[str, Any]:
-        """The answer as a JSON object. Raises RequestFailedError."""
+        """Send a request; the answer as a JSON object. Raises RequestFailedError."""
         answer: dict[str, Any] = msgspec.json.decode(await self.send(write))
         return answer
 
     async def get(self, path: str) -> dict[str, Any]:
-        """What a GET of ``path`` answers. Raises RequestFailedError."""
+        """GET ``path``; the answer as a JSON object. Raises RequestFailedError."""
         return await self.json(Write("GET", path))
 
     async def each(self, items: Sequence[Item], work: Callable[[Item], Awaitable[T]]) -> list[T]:
-        """``work`` done for all items, ``in_flight`` at a time; the answers in their order."""
+        """Do ``work`` for all items, ``in_flight`` at a time; the results in order."""
         answers: list[T | None] = [None] * len(items)
         numbers = iter(range(len(items)))
 
@@ -112,14 +112,14 @@ class Client:
         async with asyncio.TaskGroup() as group:
             for _ in range(min(self.in_flight, len(items))):
                 group.create_task(worker())
-        return answers  # type: ignore[return-value]  # each has its answer, or the group raised
+        return answers  # type: ignore[return-value]  # every item has a result, or the group raised
 
     async def send_all(self, writes: Iterable[Write]) -> list[dict[str, Any]]:
-        """The answers to many writes, ``in_flight`` at a time."""
+        """Send many writes, ``in_flight`` at a time; the answers in order."""
         return await self.each(list(writes), self.json)
 
     async def watch(self, path: str, since: str) -> AsyncIterator[Frame]:
-        """The frames of a watch on a collection after a resource version, without an end."""
+        """The frames of a watch on a collection after a resource version; endless."""
         url = f"{self._url}{path}?watch=true&resourceVersion={since}"
         async with self._session.get(url) as answer:
             if answer.status >= 300:
@@ -130,8 +130,8 @@ class Client:
                 yield Frame(at, frame["type"], frame["object"])
 
     async def until(self, path: str, reached: Callable[[list[Any]], bool], pause: float) -> None:
-        """Ask for a collection again and again until its items are as wanted."""
-        while not reached((await self.get(path))["items"]):  # noqa: ASYNC110 - a far state
+        """Read a collection every ``pause`` seconds until ``reached`` is true of its items."""
+        while not reached((await self.get(path))["items"]):  # noqa: ASYNC110 - the server's state
             await asyncio.sleep(pause)
 
     async def version(self, path: str) -> str:
@@ -141,7 +141,7 @@ class Client:
 
 
 class Watcher:
-    """A watch of one collection in which one frame at a time is waited for."""
+    """A watch of one collection that waits for one frame at a time."""
 
     def __init__(self, client: Client, path: str) -> None:
         self._client = client
@@ -167,7 +167,7 @@ class Watcher:
                 await self._task
 
     def expect(self, wanted: Callable[[Frame], bool]) -> asyncio.Future[Frame]:
-        """The first frame from now on of which ``wanted`` is true."""
+        """A future for the next frame for which ``wanted`` is true."""
         self._wanted = wanted
         self._found = asyncio.get_running_loop().create_future()
         return self._found

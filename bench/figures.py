@@ -1,8 +1,7 @@
-"""From samples to figures and from figures to verdicts. Pure.
+"""Figures from samples, and verdicts from figures. Pure.
 
-The rule kept here: a verdict is passed on the median over rounds and never on one lucky value;
-where two contestants are compared, a round's ratio is taken first and the median of the ratios
-then, so that what slowed a whole round down slows both down.
+The rule kept here: a verdict is about the median over the rounds, never about one value. For two
+contestants it is the median of the rounds' ratios, so that a slow round slows both.
 """
 
 from __future__ import annotations
@@ -16,12 +15,12 @@ TIMES = "\N{MULTIPLICATION SIGN}"
 """The unit of a ratio."""
 
 Sample = dict[str, Any]
-"""What one round of one case measured, as it is stored: plain JSON."""
+"""The stored values of one round of one case: plain JSON."""
 
 
 @dataclass(frozen=True, slots=True)
 class Spread:
-    """The median of some values and how far they lie apart."""
+    """The median, the least and the greatest of some values, and their number."""
 
     median: float
     low: float
@@ -31,7 +30,7 @@ class Spread:
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One figure of a measurement. ``limit`` is the target it must not exceed; None has none."""
+    """One figure of a measurement. ``limit`` is the target, an upper bound; None: no target."""
 
     figure: str
     unit: str
@@ -40,24 +39,24 @@ class Row:
 
     @property
     def met(self) -> bool | None:
-        """Is the target met by the median? None where there is no target."""
+        """Does the median meet the target? None where there is no target."""
         return None if self.limit is None else self.spread.median <= self.limit
 
     @property
     def verdict(self) -> str:
-        """The verdict in words: met or missed, by how much, and whether every round agrees."""
+        """The verdict as text: met or missed, by how much, and whether every round agrees."""
         if self.limit is None:
             return ""
-        word = "met" if self.met else "missed"
+        text = "met" if self.met else "missed"
         distance = self.spread.median - self.limit
         if self.limit:
             share = abs(distance) / self.limit * 100
             side = "below" if distance < 0 else "above"
-            word += f", {share:.0f} % {side}" if distance else " exactly"
+            text += f", {share:.0f} % {side}" if distance else " exactly"
         elif distance > 0:
-            word += f" by {number(distance)}"
+            text += f" by {number(distance)}"
         split = self.spread.low <= self.limit < self.spread.high
-        return f"{word} (not in every round)" if split else word
+        return f"{text} (not in every round)" if split else text
 
 
 def spread(values: Iterable[float]) -> Spread:
@@ -74,16 +73,16 @@ def percentile(values: Iterable[float], share: float) -> float:
 
 
 def slope(points: Sequence[tuple[float, float]]) -> float:
-    """The slope of the straight line through (x, y) points with the least squares; 0 for one x."""
+    """The slope of the regression line through (x, y) points; 0 for only one x."""
     if len({x for x, _ in points}) < 2:
         return 0.0
     return statistics.linear_regression(*zip(*points, strict=True)).slope
 
 
 def growth(values: Sequence[float]) -> float:
-    """How much a series grew over its last half, in per cent of its mean there.
+    """The growth of a series over its last half, in per cent of the mean of that half.
 
-    That of the straight line through the half, so that one high value at the end is none.
+    It is the growth of the regression line, so that one high value at the end hardly counts.
     """
     half = values[len(values) // 2 :]
     if len(half) < 2:
@@ -97,7 +96,7 @@ def ratios(
 ) -> list[float]:
     """A figure of ``case`` divided by that of ``over``, for each round that has both.
 
-    ``contestant`` is the field of a sample that tells which of the two it is.
+    ``contestant`` is the field of a sample with the name of the case.
     """
     rounds: dict[int, dict[str, float]] = {}
     for sample in samples:
@@ -106,7 +105,7 @@ def ratios(
 
 
 def number(value: float) -> str:
-    """A number as people read it: three digits that count, whole from a hundred on."""
+    """A number with three significant digits; without decimals from 100 on."""
     if value == 0 or abs(value) >= 100:
         return f"{value:,.0f}"
     if float(value).is_integer():

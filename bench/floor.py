@@ -1,9 +1,8 @@
-"""The floor: a fixed minimal set of writes, sent by a bare client in a process of its own.
+"""The floor: a fixed minimal set of writes, sent by a minimal client in a process of its own.
 
-The rule kept here: nobody wins by writing more. The floor sends each handler's children and one
-status, byte for byte what the operator sends, and decides, watches and compares nothing. It reads
-what to write from standard input before the first request, and says on standard output what it
-cost.
+The rule kept here: the floor sends each handler's children and one status, byte for byte as the
+operator does, and decides, watches and compares nothing. It reads its task from standard input
+before the first request, and prints its cost to standard output.
 """
 
 from __future__ import annotations
@@ -21,7 +20,7 @@ from bench.client import Access, Client
 
 
 class Task(msgspec.Struct):
-    """What to write, where, as whom, and how many requests at a time."""
+    """The handlers to write for, the API server with a token, and the requests in flight."""
 
     url: str
     ca_file: str
@@ -39,7 +38,7 @@ class Cost(msgspec.Struct):
 
 
 def main() -> None:
-    """Read the task, do it, print its cost."""
+    """Read the task, send its writes, print the cost."""
     task = msgspec.json.decode(sys.stdin.buffer.read(), type=Task)
     chains = [[encoded(write) for write in first_writes(each)] for each in task.handlers]
     cost = asyncio.run(write_all(task, chains))
@@ -47,7 +46,7 @@ def main() -> None:
 
 
 def encoded(write: Write) -> Write:
-    """The same write with its body as bytes: encoding is not what is measured."""
+    """The same write with its body as bytes: encoding must not count as time of the floor."""
     return write._replace(body=msgspec.json.encode(write.body))
 
 

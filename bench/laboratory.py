@@ -1,7 +1,7 @@
-"""Where measurements are made: control planes, operators and the floor, each started and stopped.
+"""The environment of measurements: starts and stops control planes, operators and the floor.
 
-The rule kept here: everything that is started here is stopped here, whatever happens, and nothing
-is shared with another run but the saved clusters, which nobody changes.
+The rule kept here: the laboratory stops everything that it starts, also after an error. Runs share
+only the saved clusters, which are never changed.
 """
 
 from __future__ import annotations
@@ -30,10 +30,10 @@ from devcluster.leash import leashed, leashed_environment
 from harness.operator_process import ACCOUNT, OperatorProcess
 
 BARE = ("kube-controller-manager", "kube-scheduler", "kwok")
-"""Left out where only the operator's own work is measured: nobody else sets the time then."""
+"""Components to leave out where only the operator's own work is measured."""
 
 STEADY = ("--no-leader-elect", "--resync=0")
-"""No wait for a Lease, and no pass that nobody asked for."""
+"""No leader election, and no resync."""
 
 ROOT = Path(__file__).parents[1]
 WARM_UP = 64
@@ -41,11 +41,14 @@ PATIENCE = 120.0
 
 
 class MeasurementFailedError(Exception):
-    """What was measured is not what should have been; the text says what is wrong."""
+    """The measurement is invalid; the text gives the reason."""
 
 
 class Laboratory:
-    """Starts what a measurement needs. ``folder`` is for logs, ``seeds`` for saved clusters."""
+    """Starts control planes, operators and clients. ``folder`` gets logs, ``seeds`` saved clusters.
+
+    ``say`` prints a line of progress.
+    """
 
     def __init__(
         self, settings: Settings, folder: Path, seeds: Path, say: Callable[[str], None]
@@ -58,7 +61,7 @@ class Laboratory:
 
     @contextmanager
     def cluster(self, data: Path | None, without: Sequence[str] = BARE) -> Iterator[Cluster]:
-        """A control plane, by default nothing but etcd and the API server; warm with saved data."""
+        """A control plane, by default only etcd and the API server; warmed up with saved data."""
         with devcluster.start(without=tuple(without), etcd_data=data) as cluster:
             if data is not None:
                 asyncio.run(warm_up(self.client(cluster)))
@@ -66,7 +69,7 @@ class Laboratory:
 
     @contextmanager
     def operator(self, cluster: Cluster, flags: tuple[str, ...] = STEADY) -> Iterator[Operator]:
-        """The operator as it ships, for all namespaces, not started yet; ended at the end."""
+        """The shipped operator, for all namespaces, not started yet; stopped at the end."""
         log = self._folder / f"operator-{next(self._numbers)}.log"
         operator = Operator(cluster, "", log, flags=flags)
         try:
@@ -76,11 +79,11 @@ class Laboratory:
                 operator.terminate()
 
     def client(self, cluster: Cluster) -> Client:
-        """An administrator's client, to be entered inside an event loop."""
+        """An administrator's client; an async context manager."""
         return Client(access_of(cluster), self.settings.in_flight)
 
     def run_floor(self, cluster: Cluster, handlers: list[dict[str, Any]]) -> floor.Cost:
-        """Write the children and statuses of handlers without a controller, as its account."""
+        """Run the floor for some handlers, with the operator's account; its cost."""
         kubeconfig = cluster.service_account_kubeconfig(*ACCOUNT)
         user = yaml.safe_load(kubeconfig.read_text("utf-8"))["users"][0]["user"]
         task = floor.Task(
@@ -102,43 +105,43 @@ class Laboratory:
 
 
 class Operator(OperatorProcess):
-    """The operator's process with the questions that only the benchmark asks."""
+    """The operator's process, with measurements of the benchmark."""
 
     @property
     def pid(self) -> int:
-        """Its process id."""
+        """The process id."""
         return self.process.pid
 
     def start_and_pass(self, handlers: int, seconds: float = 300.0) -> tuple[float, float]:
-        """Start it; seconds from then to ready, and to the end of a pass over every handler.
+        """Start the process; the seconds until it is ready, and until as many reconciles ended.
 
-        Raises MeasurementFailedError when it does not get there in time.
+        Raises MeasurementFailedError after ``seconds``.
         """
         began = time.perf_counter()
         self.start()
         deadline = began + seconds
         ready = self._until(lambda: self.answer("/readyz")[0] == 200, deadline, 0.02)
-        # Its metrics cost it more to tell.
+        # Less often: serving metrics costs the operator more.
         passed = self._until(lambda: self.reconciles() >= handlers, deadline, 0.05)
         return ready - began, passed - began
 
     def tasks(self) -> float | None:
-        """How many asyncio tasks it runs, or None where it does not tell."""
+        """The number of the operator's asyncio tasks, or None where it has no such metric."""
         return self.metrics().get("reconciler_tasks")
 
     def _until(self, reached: Callable[[], bool], deadline: float, pause: float) -> float:
         while not reached():
             if not self.running or time.perf_counter() > deadline:
-                told = [line["event"] for line in self.lines()][-5:]
+                last = [line["event"] for line in self.lines()][-5:]
                 raise MeasurementFailedError(
-                    f"the operator did not get there; its last words: {told}"
+                    f"the operator ended or was too slow; its last log lines: {last}"
                 )
             time.sleep(pause)
         return time.perf_counter()
 
 
 def wait(what: str, reached: Callable[[], bool], seconds: float, pause: float = 0.1) -> None:
-    """Until ``reached()``. Raises MeasurementFailedError when it takes longer than ``seconds``."""
+    """Wait until ``reached()``. Raises MeasurementFailedError after ``seconds``."""
     deadline = time.monotonic() + seconds
     while not reached():
         if time.monotonic() > deadline:
@@ -147,10 +150,10 @@ def wait(what: str, reached: Callable[[], bool], seconds: float, pause: float = 
 
 
 async def warm_up(client: Client) -> None:
-    """Let a new API server do once what it will be measured at; none of it is stored.
+    """Warm up a new API server with watches and dry runs, which store nothing.
 
-    It refuses watches of a kind until it has read all of that kind, and its first applies build
-    schemas: that would be charged to whoever comes first.
+    A new API server refuses watches of a kind until its watch cache is filled, and builds schemas
+    at the first applies: the first contestant would pay for both.
     """
 
     async def watchable(path: str) -> None:
@@ -165,7 +168,7 @@ async def warm_up(client: Client) -> None:
 
 
 async def is_watchable(client: Client, path: str) -> bool:
-    """Does the server serve a watch of a collection yet? Takes a second where it does."""
+    """Does the server serve a watch of a collection yet? Takes a second if so."""
     watch = "watch=true&sendInitialEvents=true&resourceVersionMatch=NotOlderThan"
     query = f"{watch}&allowWatchBookmarks=true&timeoutSeconds=1"
     try:
@@ -176,12 +179,12 @@ async def is_watchable(client: Client, path: str) -> bool:
 
 
 def dry(write: bodies.Write) -> bodies.Write:
-    """The same request as a dry run: the server does everything but store it."""
+    """The same request as a dry run: the server does everything but store the object."""
     mark = "&" if "?" in write.path else "?"
     return write._replace(path=f"{write.path}{mark}dryRun=All")
 
 
 async def read_handlers(client: Client) -> list[dict[str, Any]]:
-    """All handlers of the benchmark's namespace, with their kind, as a watch shows them."""
+    """All handlers of the benchmark's namespace."""
     listing = await client.get(bodies.handlers_path())
     return [dict(each) for each in listing["items"]]

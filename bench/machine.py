@@ -1,6 +1,6 @@
-"""What a measurement ran on and beside: machine, versions, load, other busy programs.
+"""The conditions of a measurement: machine, versions, load, other busy programs.
 
-The rule kept here: names of programs and numbers only; no paths, no arguments, no host name.
+The rule kept here: only names of programs and numbers; no paths, arguments or host names.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ BUSY_PERCENT = 5.0
 
 
 def describe() -> dict[str, Any]:
-    """Cores, memory, kernel, processor, and the versions of everything that takes part."""
+    """Cores, memory, kernel, processor, and the versions of all programs."""
     return {
         "cores": os.cpu_count(),
         "memory": f"{psutil.virtual_memory().total / 2**30:.0f} GiB",
@@ -37,7 +37,7 @@ def describe() -> dict[str, Any]:
 
 
 def processor() -> str:
-    """The processor's name as the kernel gives it, or its architecture."""
+    """The processor's name in /proc/cpuinfo, or the architecture."""
     try:
         text = Path("/proc/cpuinfo").read_text("utf-8")
     except OSError:
@@ -47,14 +47,14 @@ def processor() -> str:
 
 
 def etcd_version() -> str:
-    """The version that the pinned etcd tells of itself."""
+    """The version that the pinned etcd prints."""
     program = find_all(CONTROL_PLANE, None)["etcd"]
-    told = subprocess.run([str(program), "--version"], capture_output=True, text=True, check=True)
-    return told.stdout.partition("\n")[0].rpartition(" ")[2]
+    run = subprocess.run([str(program), "--version"], capture_output=True, text=True, check=True)
+    return run.stdout.partition("\n")[0].rpartition(" ")[2]
 
 
 def commit() -> str:
-    """The commit of this working tree; a plus tells of changes to the operator or the benchmark."""
+    """The commit of this working tree; with a plus where operator or benchmark have changes."""
     root = Path(__file__).parents[1]
 
     def git(*arguments: str) -> str:
@@ -72,7 +72,7 @@ def load() -> float:
 
 
 def others(seconds: float = 1.0) -> list[str]:
-    """The programs, not started by this process, that use more than 5 % of a core just now."""
+    """The programs, not started by this process, that use more than 5 % of a core now."""
     own = {os.getpid()} | {child.pid for child in psutil.Process().children(recursive=True)}
     found = [each for each in psutil.process_iter(["name"]) if each.pid not in own]
     for process in found:
@@ -94,7 +94,7 @@ def _percent(process: psutil.Process) -> float:
 
 
 def cpu_seconds(pid: int) -> float:
-    """The processor time that a process has used so far."""
+    """The CPU time that a process has used so far."""
     times = psutil.Process(pid).cpu_times()
     return float(times.user + times.system)
 
@@ -105,7 +105,7 @@ def resident(pid: int) -> int:
 
 
 def peak_resident(pid: int) -> int:
-    """The most resident memory that a process had so far, in bytes; the present where not told."""
+    """The peak of a process's resident memory, in bytes; the present value without /proc."""
     try:
         text = Path(f"/proc/{pid}/status").read_text("utf-8")
     except OSError:

@@ -1,8 +1,7 @@
-"""Pictures of what a median hides: how latencies are distributed, how memory moved.
+"""Plots of what a median hides: the distribution of latencies, memory over time.
 
-The rule kept here: a picture is drawn from the samples that the table beside it was made of, or
-there is none. The library is in the optional dependency group ``plots``; the same samples give the
-same bytes.
+The rule kept here: a plot and the table beside it are from the same samples. The library is in the
+optional dependency group ``plots``; the same samples give the same bytes.
 """
 
 from __future__ import annotations
@@ -22,17 +21,17 @@ _MB = 1e6
 
 
 def draw(found: Mapping[str, Record], folder: Path) -> dict[str, Path]:
-    """Draw what there are samples of into the folder, and remove what was drawn before.
+    """Replace the plots in the folder by those of the found records.
 
-    Returns the pictures by measurement. Raises ImportError where the library is not installed; the
-    old pictures are gone then too, as they belong to other samples.
+    Returns the plots by measurement. Raises ImportError where the library is not installed; the
+    old plots are removed then, too, as they are from other samples.
     """
     for old in folder.glob("*.svg"):
         old.unlink()
     import matplotlib as mpl  # noqa: PLC0415 - optional: the dependency group `plots`
 
     mpl.use("svg")
-    from matplotlib import pyplot as plt  # noqa: PLC0415 - after the choice of what it draws
+    from matplotlib import pyplot as plt  # noqa: PLC0415 - after the choice of the backend
 
     folder.mkdir(parents=True, exist_ok=True)
     drawn = {}
@@ -51,7 +50,7 @@ def draw(found: Mapping[str, Record], folder: Path) -> dict[str, Path]:
 
 
 def _latency(axes: Axes, samples: Sequence[Sample]) -> None:
-    """Which share of the changes was done by when, all rounds together."""
+    """The cumulative distribution of latencies, all rounds together."""
     for change, words in latency.CHANGES.items():
         times = [ms for sample in samples if sample["change"] == change for ms in sample["ms"]]
         if times:
@@ -63,10 +62,10 @@ def _latency(axes: Axes, samples: Sequence[Sample]) -> None:
 def _churn(axes: Axes, samples: Sequence[Sample]) -> None:
     """Resident memory and tasks as handlers come and go."""
     for round_ in dict.fromkeys(sample["round"] for sample in samples):
-        mine = [sample for sample in samples if sample["round"] == round_]
-        handlers = [sample["handlers"] for sample in mine]
-        axes.plot(handlers, [sample["rss"] / _MB for sample in mine], marker=".", label="memory")
-        tasks = [sample["tasks"] for sample in mine]
+        these = [sample for sample in samples if sample["round"] == round_]
+        handlers = [sample["handlers"] for sample in these]
+        axes.plot(handlers, [sample["rss"] / _MB for sample in these], marker=".", label="memory")
+        tasks = [sample["tasks"] for sample in these]
         axes.plot(handlers, tasks, linestyle="--", label="asyncio tasks")
     axes.set(xlabel="handlers that came and went", ylabel="MB, tasks")
     axes.set_ylim(bottom=0)

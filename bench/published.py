@@ -1,7 +1,7 @@
-"""What other operator frameworks were measured at: on another day, and never beside ours.
+"""Figures of other operator frameworks, measured on another day.
 
-The rule kept here: these are quoted, not judged. They were taken on a machine of the same size (two
-cores, 24 GB), with the same sort of floor, and are no part of any verdict.
+The rule kept here: these figures are quoted, not judged. They were measured on a machine of the
+same size (two cores, 24 GB), with the same kind of floor, and are not part of any verdict.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 
 class Peer(NamedTuple):
-    """One program's figures, as text: they are quoted as they were published."""
+    """One program's figures, as text, as they were published."""
 
     program: str
     times_floor: str

@@ -1,7 +1,7 @@
-"""The raw results on disk: one JSON file for each measurement, and the one before it.
+"""The raw results on disk: one JSON file for each measurement, and that of the previous run.
 
-The rule kept here: what is stored is what was measured. Medians and verdicts are derived from it
-anew each time, so that a report can be made from old samples by newer rules.
+The rule kept here: only samples are stored. Medians and verdicts are computed for each report, so
+that a report of old samples uses the present rules.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ from bench.figures import Sample
 
 
 class Record(msgspec.Struct):
-    """One measurement as it was run. ``load`` is that of the minute before, ``beside`` the
-    programs of others that were busy then; times are UTC.
+    """One run of a measurement. ``load`` is the load average before it, ``beside`` the other busy
+    programs; times are UTC.
     """
 
     name: str
@@ -31,7 +31,7 @@ class Record(msgspec.Struct):
 
 
 def store(folder: Path, record: Record) -> Path:
-    """Write a record; the one of an earlier run stays as ``NAME.before.json``. Its path."""
+    """Write a record, and keep the previous one as ``NAME.before.json``; the path."""
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / f"{record.name}.json"
     if path.exists():
@@ -43,7 +43,7 @@ def store(folder: Path, record: Record) -> Path:
 
 
 def load(folder: Path, suffix: str = ".json") -> Mapping[str, Record]:
-    """The stored records by name; ``.before.json`` for those of the runs before."""
+    """The stored records by name; with ``.before.json`` those of the previous runs."""
     found = {}
     for path in sorted(folder.glob(f"*{suffix}")):
         if path.name.count(".") == suffix.count("."):

@@ -1,7 +1,7 @@
 """Records as text: a table for the terminal and the page `docs/benchmarks.md`. Pure.
 
-The rule kept here: every number in the page comes from a record, and the page says which run, which
-machine, which versions and what else ran. Nobody edits it by hand.
+The rule kept here: every number of the page is from a record, and the page states the run, the
+machine, the versions and the other busy programs.
 """
 
 from __future__ import annotations
@@ -17,10 +17,10 @@ HEADER = "<!-- Written by `python -m bench report`: do not edit. -->"
 
 
 class Section(NamedTuple):
-    """One measurement as the page shows it.
+    """One measurement of the page.
 
-    ``record`` is None where it was not made yet; ``before`` are the rows of the run before;
-    ``picture`` is the path of a drawing, as the page refers to it.
+    ``record`` is None before the first run; ``before`` are the rows of the previous run;
+    ``picture`` is the path of a plot, relative to the page.
     """
 
     name: str
@@ -33,7 +33,7 @@ class Section(NamedTuple):
 
 
 def summary(name: str, rows: Sequence[Row]) -> str:
-    """The judged rows of a measurement as a table for a terminal."""
+    """The rows of a measurement with a target, as a table for a terminal."""
     judged = [row for row in rows if row.limit is not None] or list(rows)
     cells = [(name, "median", "range", "target", "verdict")]
     cells += [(row.figure, value(row), extent(row), target(row), row.verdict) for row in judged]
@@ -57,15 +57,15 @@ def _page(sections: Sequence[Section]) -> Iterator[str]:
     yield "How fast, how small and how quiet `gati-operator` is. [How to rerun](benchmarking.md)."
     if any(record.settings.get("quick") for record in records):
         yield ""
-        yield "**Some of this comes from `--quick` runs: it shows that the machinery works, and is"
-        yield "no result.**"
+        yield "**Some figures are from `--quick` runs: they show that the benchmark works, and are"
+        yield "not results.**"
     yield ""
     yield "## Verdicts"
     yield ""
     yield (
-        "Medians over the rounds; the range is from the lowest round to the highest. *Before* says"
+        "Medians over the rounds; the range is from the lowest round to the highest. *Before* shows"
     )
-    yield "whether the run before came to the same verdict."
+    yield "whether the previous run had the same verdict."
     yield ""
     yield "| measurement | figure | median | range | target | verdict | before |"
     yield "|---|---|---|---|---|---|---|"
@@ -93,7 +93,7 @@ def value(row: Row) -> str:
 
 
 def extent(row: Row) -> str:
-    """The range over the rounds, or that there was only one."""
+    """The range over the rounds, or ``one round``."""
     if row.spread.count == 1:
         return "one round"
     low, high = number(row.spread.low), number(row.spread.high)
@@ -106,11 +106,11 @@ def target(row: Row) -> str:
 
 
 def agreement(row: Row, before: Sequence[Row]) -> str:
-    """Whether the same figure had the same verdict in an earlier run, with the value of then."""
+    """Whether the same figure had the same verdict in the previous run, with its value."""
     for old in before:
         if old.figure == row.figure and old.met is not None:
-            word = "same" if old.met == row.met else "**other**"
-            return f"{word} ({value(old)})"
+            verdict = "same" if old.met == row.met else "**other**"
+            return f"{verdict} ({value(old)})"
     return ""
 
 
@@ -123,8 +123,8 @@ def _machine(records: Sequence[Record]) -> Iterator[str]:
         values = dict.fromkeys(str(record.machine.get(key, "?")) for record in records)
         yield _line(key, "; ".join(values))
     yield ""
-    yield "etcd does not sync to disk; everything runs as processes of one machine on loopback."
-    yield "Where a row holds several values, each measurement names its own operator."
+    yield "etcd does not sync to disk; all programs run as processes of one machine, on loopback."
+    yield "Where a row has several values, each measurement names its operator."
 
 
 def _section(section: Section) -> Iterator[str]:
@@ -140,13 +140,13 @@ def _section(section: Section) -> Iterator[str]:
         return
     loads = [float(sample["load"]) for sample in record.samples if "load" in sample]
     yield f"Measured {record.began} to {record.ended} UTC on {record.machine.get('operator', '?')}."
-    yield f"Load of the minute before: {record.load:.2f}" + (
-        f"; before the single rounds, ours included: {min(loads):.2f} to {max(loads):.2f}."
+    yield f"Load average before the run: {record.load:.2f}" + (
+        f"; before each round, with the benchmark: {min(loads):.2f} to {max(loads):.2f}."
         if loads
         else "."
     )
-    beside = ", ".join(record.beside) or "nothing that used more than 5 % of a core"
-    yield f"Beside it ran just before: {beside}."
+    beside = ", ".join(record.beside) or "none above 5 % of a core"
+    yield f"Other busy programs before the run: {beside}."
     yield ""
     yield "| figure | median | range | rounds | target | verdict |"
     yield "|---|---|---|---|---|---|"
@@ -167,8 +167,8 @@ def _settings(record: Record) -> str:
 def _peers() -> Iterator[str]:
     yield "## Other frameworks, for comparison"
     yield ""
-    yield f"**Taken on another day and not rerun here**: {TAKEN}. {SHAPE}; the same sort of floor,"
-    yield "one after another on one cluster. No verdict above rests on this."
+    yield f"**Measured on another day and not rerun here**: {TAKEN}. {SHAPE}; the same kind of"
+    yield "floor, one after another on one cluster. No verdict above depends on these figures."
     yield ""
     yield _line("program", f"{TIMES} floor", "CPU s", "peak memory")
     yield "|---|---|---|---|"

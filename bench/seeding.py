@@ -1,8 +1,8 @@
-"""Clusters that hold many handlers already: filled once, saved, and restored for each measurement.
+"""Clusters with many handlers: filled once, saved, and restored for each measurement.
 
-The rule kept here: a filled cluster is what the operator leaves behind, field managers, statuses
-and all, so that an operator started on it writes nothing; the measurements that start one there
-check it. Filled data is found again by a digest of everything that shapes it.
+The rule kept here: a filled cluster is as the operator leaves it, field managers and statuses
+included, so that an operator that starts on it writes nothing; the measurements check this. Saved
+data is named after a digest of everything that shapes it.
 """
 
 from __future__ import annotations
@@ -29,9 +29,9 @@ StartCluster = Callable[[Path | None], AbstractContextManager[Cluster]]
 
 
 class Seeds:
-    """Saved etcd data by what it holds, below ``folder``, which outlives the run.
+    """Saved etcd data by state and number of handlers, in ``folder``, which outlives the run.
 
-    ``start`` starts a bare control plane from saved data or from none.
+    ``start`` starts a bare control plane, from saved data or empty.
     """
 
     def __init__(self, folder: Path, start: StartCluster, say: Say, in_flight: int) -> None:
@@ -42,7 +42,7 @@ class Seeds:
         self._in_flight = in_flight
 
     def created(self, count: int) -> Path:
-        """``count`` handlers that nobody has looked at yet, without children or status."""
+        """``count`` new handlers, without children or status."""
         return self._saved("created", count)
 
     def converged(self, count: int) -> Path:
@@ -83,7 +83,7 @@ class Seeds:
             await client.each(numbers, one)
 
     def _save(self, cluster: Cluster, path: Path) -> Path:
-        """Whole or not at all, also when another run does the same just now."""
+        """Save atomically, also while another run saves the same data."""
         part = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
         part.parent.mkdir(parents=True, exist_ok=True)
         try:
@@ -98,7 +98,7 @@ class Seeds:
 
 
 def prepare(cluster: Cluster) -> None:
-    """What every measurement needs: CRDs, rights, and a namespace in which pods can be made."""
+    """Install CRDs and RBAC rules, and create a namespace that accepts pods."""
     install(cluster)
     cluster.create_namespace(bodies.NAMESPACE)
     account = {"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": "default"}}
@@ -111,7 +111,7 @@ def access_of(cluster: Cluster) -> Access:
 
 
 async def converge(client: Client, parent: dict[str, Any]) -> None:
-    """Give a handler what the operator and the control plane would have given it by now."""
+    """Write the children, pod and statuses of a handler as operator and control plane do."""
     deployment: dict[str, Any] = {}
     for child in bodies.children(parent):
         made = await client.json(bodies.create_child(parent, child))

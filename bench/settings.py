@@ -1,7 +1,7 @@
-"""How much is measured. Everything that a run can be told stands here, with its default.
+"""The settings of a run, with their defaults.
 
 The rule kept here: a quick run measures the same things in the same way, only fewer of them. Its
-figures show that the machinery works; they are no results.
+figures show that the benchmark works; they are not results.
 """
 
 from __future__ import annotations
@@ -13,9 +13,9 @@ from dataclasses import dataclass
 class Settings:
     """Counts are objects, times are seconds.
 
-    ``rounds`` repeats what takes seconds, ``long_rounds`` what takes minutes; ``cold_rounds`` is
-    more, as one ratio of two runs on shared cores scatters by a tenth. ``at_rest`` is how
-    many converged handlers there are beside those that a measurement touches.
+    ``rounds`` repeats measurements of seconds, ``long_rounds`` those of minutes; ``cold_rounds``
+    is higher, as a ratio of two runs on shared cores varies by a tenth. ``at_rest`` is the number
+    of converged handlers besides those that a measurement changes.
     """
 
     rounds: int = 3

@@ -1,28 +1,28 @@
-"""Equipment of tests: a Kubernetes API server in memory.
+"""Test equipment: a Kubernetes API server in memory.
 
-``MemoryApi`` speaks the verbs of ``Api``. What the server behind it does is checked against a
-real API server by the same table of scripts (``tests/world/conformance``); what it does not
-know (admission chains, most of validation, the thousand other kinds) it does not pretend to.
+``MemoryApi`` implements the verbs of ``Api``. The same table of scripts checks the server behind
+it and a real API server (``tests/world/conformance``). Admission chains, most of validation and
+most kinds are not implemented.
 
-    api.py         the client: the verbs, the way to the server, identity
+    api.py         the client: verbs, faults on the way to the server, impersonation
     switches.py    the switches of a client's faults
-    faults.py      what can go wrong on the way
-    watch.py       which frames a watch sends, and how it ends
-    server.py      what each verb does to the objects
-    storage.py     the objects, what is served, every way to read
+    faults.py      the faults between a client and the server
+    watch.py       the frames of a watch, and its end
+    server.py      the effect of each verb on the objects
+    storage.py     the objects, the served kinds, get and list
     served.py      the built-in kinds
-    journal.py     what happened, for watches
-    deletion.py    what a DELETE leaves
-    apply.py       field ownership: server-side apply, and who owns what after an update
+    journal.py     the history, for watches
+    deletion.py    finalizers and grace periods of a DELETE
+    apply.py       field ownership: server-side apply and updates
     patches.py     JSON patch and merge patch
     selectors.py   label and field selectors
-    shapes.py      which lists have keys, which maps are atomic
-    rules.py       what is refused
-    defaults.py    what the server fills in, drops and spells differently
-    pod_defaults.py  the same for pods and their templates
-    quantities.py  the one spelling of a quantity
-    assigned.py    what the server assigns: addresses, ports, the first status
-    structural.py  what the schema of a custom resource refuses
+    shapes.py      keyed lists and atomic maps
+    rules.py       validation
+    defaults.py    defaulting, dropped fields, canonical values
+    pod_defaults.py  the same for pods and pod templates
+    quantities.py  canonical quantities
+    assigned.py    values that the server assigns: addresses, ports, the first status
+    structural.py  validation by the schema of a custom resource
 """
 
 from memoryserver.api import MemoryApi

@@ -1,7 +1,7 @@
 """``MemoryApi``: one client of an in-memory API server, with faults between the two.
 
-What ``client.Client`` is to an API server. Several clients can share one server: each has its
-own field manager, its own faults and its own log of writes.
+It stands for ``client.Client``. Several clients can share one server: each has its own field
+manager, faults and log of writes.
 """
 
 from __future__ import annotations
@@ -25,17 +25,17 @@ from reconciler.client.api import Api, Discovery, Listing, Unreachable, WatchEve
 T = TypeVar("T")
 
 _RIGHTS = {"apply": "patch", "replace": "update"}
-"""The verbs of a Role, where they are called otherwise here."""
+"""The RBAC verb of a call, where it has another name."""
 
 
 class MemoryApi(Switches, Api):
     """The verbs of ``Api`` on a server in this process.
 
-    ``now`` is the clock (of a new server; not used where ``server`` is given). ``manager`` is
-    the field manager of POST, PUT and patches, as a real client's user agent would be.
-    ``deadline`` and ``watch_seconds`` end calls and watches, ``quiet`` a watch without a frame,
-    by loop time. ``guard`` is called before every write but a dry run, and raises
-    NotLeader. ``user`` is who is impersonated, if anybody. Other arguments are the server's.
+    ``now`` is the clock of a new server, unused where ``server`` is given. ``manager`` is the
+    field manager of POST, PUT and patches, as a real client's user agent is. ``deadline`` and
+    ``watch_seconds`` end calls and watches, ``quiet`` a watch without a frame, by loop time.
+    ``guard`` is called before every write but a dry run, and raises NotLeader. ``user`` is the
+    impersonated user, or empty. Other arguments are those of ``Server``.
     """
 
     user = ""
@@ -70,7 +70,7 @@ class MemoryApi(Switches, Api):
     def another(
         self, manager: str, *, guard: Callable[[], float | None] | None = None
     ) -> MemoryApi:
-        """A second client of the same server, without this one's faults."""
+        """A second client of the same server, with faults of its own."""
         return MemoryApi(
             server=self.server,
             manager=manager,
@@ -81,7 +81,7 @@ class MemoryApi(Switches, Api):
         )
 
     async def close(self) -> None:
-        """Nothing to close; here so that it can stand where a client stands."""
+        """Do nothing; a real client closes its connections."""
 
     def acting_as(self, user: str) -> MemoryApi:
         """As Api.acting_as; faults and logs are shared with this client."""
@@ -283,7 +283,7 @@ class MemoryApi(Switches, Api):
         return result
 
     def _authorize(self, kind: Kind | None, verb: str, call: Call) -> None:
-        """403 in the server's words; an apply that would create needs the right to that too."""
+        """Raise 403 where a right is missing; an apply that creates also needs ``create``."""
         allows = self.server.authorizer
         if allows is None or kind is None:
             return
@@ -294,9 +294,9 @@ class MemoryApi(Switches, Api):
             self._authorize(kind, "create", call)
 
     async def _reach(self, call: Call, seconds: float) -> None:
-        """The way there, which may take so long. Raises whatever keeps a call from its answer."""
+        """Reach the server within ``seconds``; raises the fault that prevents an answer."""
         self._check_alive()
-        # Every call yields at least once, as one over a network does.
+        # Every call yields at least once, as a call over a network does.
         delay = self.faults.delay_of(call)
         await asyncio.sleep(min(delay, seconds))
         self._check_alive()

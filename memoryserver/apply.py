@@ -1,15 +1,15 @@
-"""Server-side apply: who owns which field, and what an apply or an update makes of it. Pure.
+"""Field ownership: the result of a server-side apply or an update, and its field managers. Pure.
 
 A field is a path: names for the fields of maps, ``Item`` for the item of a keyed list. A
 manager's set holds the leaves (scalars, atomic values, empty containers) and the items of its
-last apply; of an update, whatever it changed. Four rules make the result:
+last apply; for an update, the changed fields. Four rules:
 
 1. An apply is merged into the live object: maps by name, keyed lists by key, the rest replaced.
-2. What the manager applied before, does not apply now, and nobody else owns, is removed; with it
-   every named field above it that nobody owns anything in (defaults in it go too).
-3. A value that the apply changes and that another manager owns is a conflict: 409, or with force
-   the other loses it. An equal value is owned together.
-4. An update takes what it changes away from everybody, and what it removes, too.
+2. A field of the manager's last apply that the new apply lacks and no other manager owns is
+   removed; so is every named field above it without an owned field (with its defaults).
+3. A changed value that another manager owns is a conflict: 409, or with force the other manager
+   loses the field. An equal value is owned by both.
+4. After an update no other manager owns the changed or removed fields.
 
 https://kubernetes.io/docs/reference/using-api/server-side-apply/
 """
@@ -28,7 +28,7 @@ from reconciler.client.api import ApiError
 
 
 class Item(NamedTuple):
-    """The item of a keyed list, by its key's names and values; a set's item by its value."""
+    """An item of a keyed list, by key names and values; an item of a set, by its value."""
 
     key: tuple[tuple[str, Any], ...]
 
@@ -37,7 +37,7 @@ Path = tuple[str | Item, ...]
 Fields = frozenset[Path]
 
 _PRESENT = object()
-"""The value of an item itself: it is there, whatever it holds."""
+"""The value of an item or container itself, independent of its content."""
 
 _NOT_OWNED = frozenset(
     {("apiVersion",), ("kind",)}
@@ -55,7 +55,7 @@ _ALWAYS_THERE = frozenset(
 
 
 class Manager(NamedTuple):
-    """Who wrote: one entry of ``metadata.managedFields``."""
+    """A field manager: identifies one entry of ``metadata.managedFields``."""
 
     name: str
     operation: str
@@ -64,7 +64,7 @@ class Manager(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Owned:
-    """What one manager owns, and since when."""
+    """The fields of one manager, with the time and apiVersion of its last write."""
 
     fields: Fields
     time: str
@@ -75,7 +75,7 @@ Owners = Mapping[Manager, Owned]
 
 
 def leaves(value: Any, shape: Shape, path: Path = ()) -> dict[Path, Any]:
-    """The ownable fields of a value, each with what it holds."""
+    """The fields of a value that a manager can own, with their values."""
     return {p: v for p, v in _walk(value, shape, path, containers=False) if p not in _NOT_OWNED}
 
 
@@ -98,7 +98,7 @@ def _walk(value: Any, shape: Shape, path: Path, *, containers: bool) -> Iterator
 
 
 def key_of(item: Any, shape: Shape) -> Item:
-    """The name of an item in its list. Raises ApiError 422 where a key is missing."""
+    """The key of an item in its list. Raises ApiError 422 where a key field is missing."""
     if shape.keys == SET:
         return Item((("", item),))
     names = []
@@ -113,12 +113,12 @@ def key_of(item: Any, shape: Shape) -> Item:
 def apply(
     live: Object, body: Object, owners: Owners, manager: Manager, shape: Shape, *, force: bool
 ) -> tuple[Object, dict[Manager, Fields]]:
-    """``live`` after an apply of ``body``, and what everybody owns then.
+    """``live`` after an apply of ``body``, and the fields of every manager.
 
     Raises ApiError 409 with one cause for each conflict, unless forced.
     """
     wanted = leaves(body, shape)
-    before = {who: owned.fields for who, owned in owners.items()}
+    before = {each: owned.fields for each, owned in owners.items()}
     last = before.pop(manager, frozenset())
     merged = _merge(live, body, shape)
     kept = _with_parents(frozenset(wanted).union(*before.values()))
@@ -126,19 +126,19 @@ def apply(
     result = _remove(merged, shape, gone, ())
     was, now = _everything(live, shape), _everything(result, shape)
     changed = _changed(was, now)
-    conflicts = {who: fields & changed for who, fields in before.items() if fields & changed}
+    conflicts = {each: fields & changed for each, fields in before.items() if fields & changed}
     if conflicts and not force:
         raise _conflict(conflicts, owners)
-    vanished = was.keys() - now.keys()  # what does not exist any more is nobody's
-    after = {who: fields - changed - vanished for who, fields in before.items()}
+    vanished = was.keys() - now.keys()  # a removed field has no owner
+    after = {each: fields - changed - vanished for each, fields in before.items()}
     after[manager] = frozenset(wanted)
-    return result, {who: fields for who, fields in after.items() if fields}
+    return result, {each: fields for each, fields in after.items() if fields}
 
 
 def update(
     live: Object, new: Object, owners: Owners, manager: Manager, shape: Shape
 ) -> dict[Manager, Fields]:
-    """What everybody owns after ``live`` was replaced by ``new``."""
+    """The fields of every manager after ``live`` was replaced by ``new``."""
     was, now = _everything(live, shape), _everything(new, shape)
     changed = {
         path
@@ -147,20 +147,20 @@ def update(
     }
     vanished = was.keys() - now.keys()
     after = {
-        who: owned.fields - vanished - (frozenset() if who == manager else changed)
-        for who, owned in owners.items()
+        each: owned.fields - vanished - (frozenset() if each == manager else changed)
+        for each, owned in owners.items()
     }
     after[manager] = after.get(manager, frozenset()) | changed
-    return {who: fields for who, fields in after.items() if fields}
+    return {each: fields for each, fields in after.items() if fields}
 
 
 def _everything(value: Any, shape: Shape) -> dict[Path, Any]:
-    """All paths of a value, those of its containers too."""
+    """All paths of a value with their values, containers included."""
     return dict(_walk(value, shape, (), containers=True))
 
 
 def _changed(was: Mapping[Path, Any], now: Mapping[Path, Any]) -> set[Path]:
-    """What is new or has another value; a container that was emptied or filled is the same one."""
+    """The new or changed paths; a container that becomes empty or filled does not change."""
     empty: tuple[Any, ...] = (_PRESENT, {}, [])
     return {
         path
@@ -170,12 +170,12 @@ def _changed(was: Mapping[Path, Any], now: Mapping[Path, Any]) -> set[Path]:
 
 
 def _always_there(path: Path, shape: Shape) -> bool:
-    """Is this a struct that the server's own types always hold, so that nobody brings it?"""
+    """Is this a struct that the server's Go types always have, so that no manager owns it?"""
     return path == ("metadata",) or (isinstance(shape, BuiltIn) and path[-1] in _ALWAYS_THERE)
 
 
 def _with_parents(fields: Iterable[Path]) -> set[Path]:
-    """The fields and the named fields above them; an item is owned by whoever put it there."""
+    """The fields and the named fields above them, but for items, which have their own owners."""
     result = set(fields)
     for path in fields:
         for length in range(len(path) - 1, 0, -1):
@@ -201,22 +201,22 @@ def _merge(live: Any, body: Any, shape: Shape) -> Any:
 
 
 def _merge_lists(live: list[Any], body: list[Any], shape: Shape) -> list[Any]:
-    """Items of both, each once: those of ``body`` in its order, the others where they stood."""
-    theirs = {key_of(item, shape): item for item in live}
-    ours = {key_of(item, shape): item for item in body}
-    if len(ours) != len(body):
+    """The items of both, each once: those of ``body`` in its order, the others in place."""
+    live_items = {key_of(item, shape): item for item in live}
+    new_items = {key_of(item, shape): item for item in body}
+    if len(new_items) != len(body):
         raise ApiError(500, "", "failed to create typed patch object: duplicate entries for key")
-    both = [key for key in ours if key in theirs]
+    both = [key for key in new_items if key in live_items]
     result: list[Any] = []
-    left, right = list(theirs), list(ours)
+    left, right = list(live_items), list(new_items)
     while left or right:
-        if left and left[0] not in ours:
-            result.append(theirs[left.pop(0)])
+        if left and left[0] not in new_items:
+            result.append(live_items[left.pop(0)])
         elif left and (not both or left[0] != both[0]):
-            left.pop(0)  # written elsewhere, in the order of ``body``
+            left.pop(0)  # appended elsewhere, in the order of ``body``
         elif right:
             key = right.pop(0)
-            result.append(_merge(theirs.get(key), ours[key], shape.item()))
+            result.append(_merge(live_items.get(key), new_items[key], shape.item()))
             if both and key == both[0]:
                 both.pop(0)
                 left.remove(key) if key in left else None
@@ -238,13 +238,13 @@ def _remove(value: Any, shape: Shape, gone: set[Path], path: Path) -> Any:
 
 def _conflict(conflicts: Mapping[Manager, Iterable[Path]], owners: Owners) -> ApiError:
     causes = []
-    for who, fields in sorted(conflicts.items()):
-        what = f' with subresource "{who.subresource}"' if who.subresource else ""
-        using = f" using {owners[who].api_version}" if who.operation == "Update" else ""
+    for each, fields in sorted(conflicts.items()):
+        what = f' with subresource "{each.subresource}"' if each.subresource else ""
+        using = f" using {owners[each].api_version}" if each.operation == "Update" else ""
         causes += [
             {
                 "reason": "FieldManagerConflict",
-                "message": f'conflict with "{who.name}"{what}{using}',
+                "message": f'conflict with "{each.name}"{what}{using}',
                 "field": dotted(path),
             }
             for path in sorted(fields, key=str)
@@ -256,7 +256,7 @@ def _conflict(conflicts: Mapping[Manager, Iterable[Path]], owners: Owners) -> Ap
 
 
 def dotted(path: Path) -> str:
-    """A path as conflicts show it: ``.spec.containers[name="web"].image``."""
+    """A path as in a conflict's message: ``.spec.containers[name="web"].image``."""
     text = ""
     for step in path:
         if isinstance(step, str):
@@ -271,23 +271,23 @@ def dotted(path: Path) -> str:
 def managed_fields(owners: Owners) -> list[Object]:
     """The ``metadata.managedFields`` of an object."""
     entries = []
-    for who, owned in sorted(owners.items(), key=lambda pair: (pair[0].operation, pair[1].time)):
+    for each, owned in sorted(owners.items(), key=lambda pair: (pair[0].operation, pair[1].time)):
         entry = {
-            "manager": who.name,
-            "operation": who.operation,
+            "manager": each.name,
+            "operation": each.operation,
             "apiVersion": owned.api_version,
             "time": owned.time,
             "fieldsType": "FieldsV1",
             "fieldsV1": fields_v1(owned.fields),
         }
-        if who.subresource:
-            entry["subresource"] = who.subresource
+        if each.subresource:
+            entry["subresource"] = each.subresource
         entries.append(entry)
     return entries
 
 
 def fields_v1(fields: Fields) -> Object:
-    """A set of fields in the form ``f:spec``, ``k:{"name":"web"}``, ``v:"x"``; ``.`` is itself."""
+    """Fields in FieldsV1 form: ``f:spec``, ``k:{"name":"web"}``, ``v:"x"``; ``.`` is the item."""
     root: Object = {}
     parents = {path[:length] for path in fields for length in range(1, len(path))}
     for path in sorted(fields, key=str):
@@ -306,7 +306,7 @@ def fields_v1(fields: Fields) -> Object:
 
 
 def owners_of(entries: Iterable[Object], shape: Shape) -> dict[Manager, Owned]:
-    """Who owns what by the ``metadata.managedFields`` of an object: undoes ``managed_fields``."""
+    """The owners in the ``metadata.managedFields`` of an object; reverses ``managed_fields``."""
     return {
         Manager(entry["manager"], entry["operation"], entry.get("subresource", "")): Owned(
             frozenset(_paths(entry["fieldsV1"], shape)), entry["time"], entry["apiVersion"]

@@ -1,4 +1,4 @@
-"""What the API server assigns to an object itself: addresses, ports, the first status. Pure."""
+"""Values that the API server assigns: addresses, ports, the first status. Pure."""
 
 from __future__ import annotations
 
@@ -30,14 +30,14 @@ _FIRST_STATUS: dict[str, Object] = {
 
 
 def initial_status(kind: Kind, obj: Object) -> Object:
-    """The object with the status a new one has; custom resources have none."""
+    """The object with the status of a new object; custom resources have none."""
     if not is_built_in(kind):
         return {name: value for name, value in obj.items() if name != "status"}
     return {**obj, "status": dict(_FIRST_STATUS.get(kind.resource, {}))}
 
 
 def allocated(kind: Kind, obj: Object, old: Object | None, number: int) -> Object:
-    """A Service with cluster IP and node ports: those it had, or new ones made of ``number``."""
+    """A Service with cluster IP and node ports: those of ``old``, or new ones from ``number``."""
     if kind.resource != "services":
         return obj
     spec = dict(obj.get("spec") or {})

@@ -1,8 +1,7 @@
-"""What the API server makes of an object that it stores: defaults in, empty values out. Pure.
+"""Defaulting: the changes that the API server makes to an object before storing it. Pure.
 
-Enough of it that a live object is a superset of what was written, in the ways that fool
-comparisons: defaulted fields, assigned addresses, quantities in another spelling, zeros and
-empty strings that disappear. Only kinds that operators write are covered.
+It covers the changes that break naive comparisons: defaulted fields, canonical quantities, and
+zeros and empty strings that are dropped; and only kinds that operators write.
 """
 
 from __future__ import annotations
@@ -44,12 +43,12 @@ def _without_nulls(value: Any) -> Any:
     return value
 
 
-# Strings under these names are a map's values, which are kept when empty.
+# Maps of strings: their empty values are kept.
 _STRING_MAPS = frozenset(
     """labels annotations data stringData binaryData matchLabels nodeSelector parameters
     selector requests limits hard default defaultRequest min max""".split()  # noqa: SIM905 a word list
 )
-# Pointers in the server's types: an empty or zero value means something else than none.
+# Pointers in the server's Go types: an empty value differs from a missing one.
 _KEPT_EMPTY = frozenset({"storageClassName", "ingressClassName", "type", "volumeName"})
 _DROPPED_ZEROS = frozenset(
     """hostPort nodePort initialDelaySeconds minReadySeconds readOnly stdin stdinOnce tty
@@ -58,7 +57,7 @@ _DROPPED_ZEROS = frozenset(
 
 
 def _without_empties(value: Any, name: str, parent: str) -> Any:
-    """Without what Go's ``omitempty`` leaves out: nulls, empty strings, lists and string maps."""
+    """The value without nulls, empty strings, lists and string maps, as by Go's ``omitempty``."""
     if isinstance(value, list):
         return [_without_empties(child, name, parent) for child in value]
     if not isinstance(value, dict):
@@ -158,7 +157,7 @@ def _service(obj: Object) -> None:
     for port in spec.get("ports", ()):
         set_defaults(port, protocol="TCP", targetPort=port.get("port"))
     if spec["type"] != "ExternalName":
-        # Headless and without selector: whoever writes the endpoints may use either family.
+        # Headless and without selector: the endpoints may have either family.
         both = spec.get("clusterIP") == "None" and not spec.get("selector")
         set_defaults(spec, ipFamilies=["IPv4", "IPv6"] if both else ["IPv4"])
         set_defaults(spec, ipFamilyPolicy="RequireDualStack" if both else "SingleStack")

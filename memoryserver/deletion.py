@@ -1,4 +1,4 @@
-"""How an object goes: at once, or marked and kept by finalizers or a grace period. Pure.
+"""Deletion: at once, or delayed by finalizers or a grace period. Pure.
 
 https://kubernetes.io/docs/concepts/overview/working-with-objects/finalizers/
 """
@@ -15,7 +15,7 @@ _GRACE = "deletionGracePeriodSeconds"
 
 
 def marked_for_deletion(kind: Kind, obj: Object, now: datetime, grace: int | None) -> Object:
-    """The object after a DELETE that may shorten its grace period (seconds), not prolong it."""
+    """The object after a DELETE; ``grace`` in seconds may shorten an earlier grace period."""
     seconds = _grace_of(kind, obj) if grace is None else grace
     marked: Object = clone(obj)
     metadata = marked["metadata"]
@@ -32,14 +32,14 @@ def marked_for_deletion(kind: Kind, obj: Object, now: datetime, grace: int | Non
 
 
 def is_kept(obj: Object) -> bool:
-    """Does an object that is marked for deletion stay? A Namespace has finalizers in its spec."""
+    """Does a terminating object stay? A Namespace has finalizers in its spec."""
     metadata = obj["metadata"]
     in_spec = (obj.get("spec") or {}).get("finalizers") if obj["kind"] == "Namespace" else None
     return bool(metadata.get("finalizers") or in_spec or metadata.get(_GRACE))
 
 
 def _grace_of(kind: Kind, obj: Object) -> int:
-    """Seconds that a deleted object is given: a pod that is on a node has to be stopped there."""
+    """The grace period in seconds: only a pod on a node has one."""
     spec, phase = obj.get("spec") or {}, (obj.get("status") or {}).get("phase")
     if kind.resource != "pods" or not spec.get("nodeName") or phase in {"Succeeded", "Failed"}:
         return 0

@@ -1,8 +1,8 @@
-"""What can go wrong between a client and the API server, as switches.
+"""The faults between a client and the API server.
 
-Nothing here is random: a test says what fails, when and how often. A fault belongs to one
-``MemoryApi``, that is to one process of the system under test, so that the fake controllers of
-a world go on working while the operator is cut off.
+The rule kept here: nothing is random; a test states what fails, when and how often. Faults belong
+to one ``MemoryApi``, which stands for one process, so that the fake controllers of a world still
+reach the server while the operator does not.
 """
 
 from __future__ import annotations
@@ -20,14 +20,11 @@ DropEvent = Callable[[Kind, WatchEvent], bool]
 
 
 class CrashPoint(BaseException):
-    """The process died here. No ``except Exception`` may survive it, as none survives SIGKILL."""
+    """The process died here. Not an Exception, so that no handler catches it, as with SIGKILL."""
 
 
 class Call(NamedTuple):
-    """One call of a verb, before it is known what becomes of it.
-
-    ``user`` is who is impersonated, empty for the client itself.
-    """
+    """One call of a verb. ``user`` is the impersonated user, empty for the client itself."""
 
     verb: str
     kind: str
@@ -41,8 +38,8 @@ class Call(NamedTuple):
 class Write(NamedTuple):
     """One write that reached the server.
 
-    ``committed`` says whether the server accepted it (a dry run is accepted, and commits
-    nothing), ``changed`` whether the resource version moved. ``user`` is who was impersonated.
+    ``committed``: the server accepted the write (also a dry run, which stores nothing);
+    ``changed``: the resource version changed. ``user`` is the impersonated user.
     """
 
     verb: str
@@ -65,7 +62,7 @@ class _Failure:
     times: int
     when: When
 
-    def meets(self, call: Call, when: When) -> bool:
+    def matches(self, call: Call, when: When) -> bool:
         return (
             self.times > 0
             and self.when == when
@@ -76,7 +73,7 @@ class _Failure:
 
 @dataclass(slots=True)
 class Faults:
-    """The switches of one client; all of them are off at first."""
+    """The switches of one client; all are off at first."""
 
     crashed: bool = False
     on_crash: Callable[[], None] | None = None
@@ -95,33 +92,33 @@ class Faults:
     _crash_on: Callable[[Call], bool] | None = None
 
     def fail(self, verb: str, kind: Kind | None, error: Exception, times: int, when: When) -> None:
-        """Let calls that match raise ``error``."""
+        """Let the next ``times`` matching calls raise ``error``."""
         self._failures.append(_Failure(verb, kind, error, times, when))
 
     def failure(self, call: Call, when: When) -> Exception | None:
-        """The error this call has to raise, used up once."""
+        """The error that this call must raise, or None; counts a match."""
         for failure in self._failures:
-            if failure.meets(call, when):
+            if failure.matches(call, when):
                 failure.times -= 1
                 return failure.error
         return None
 
     def refuse(self, kind: Kind, verb: str, refused: bool) -> None:
-        """Take the right to a verb (``*``: all) away, or give it back."""
+        """Remove the right to a verb (``*``: all), or restore it."""
         if refused:
             self._refused.add((kind.kind, verb))
         else:
             self._refused.discard((kind.kind, verb))
 
     def refusal(self, call: Call) -> ApiError | None:
-        """403 where the right to this call was taken away."""
+        """403 where the right to this call is removed."""
         if {(call.kind, call.verb), (call.kind, "*")} & self._refused:
             message = f'cannot {call.verb} {call.kind} in the namespace "{call.namespace}"'
             return ApiError(403, "Forbidden", message)
         return None
 
     def delay(self, seconds: float, verb: str, kind: Kind | None) -> None:
-        """Let calls that match take that long, by loop time."""
+        """Let matching calls take ``seconds`` of loop time."""
         self._delays[verb, kind.kind if kind else "*"] = seconds
 
     def delay_of(self, call: Call) -> float:
@@ -130,13 +127,13 @@ class Faults:
         return max(self._delays.get(key, 0.0) for key in keys)
 
     def crash_after(self, writes: int, when: When, on: Callable[[Call], bool] | None) -> None:
-        """Die at the write of that number, counted from now."""
+        """Raise CrashPoint at the write of that number, counted from now."""
         self._crash_in, self._crash_when, self._crash_on = writes, when, on
 
     def count_write(self, call: Call, when: When) -> None:
-        """Count one write, before it is sent and again after it is committed.
+        """Count one write, before sending and after committing.
 
-        Raises CrashPoint where this is the one to die at.
+        Raises CrashPoint at the write of ``crash_after``.
         """
         if call.dry_run or not self._crash_in or (self._crash_on and not self._crash_on(call)):
             return
@@ -146,7 +143,7 @@ class Faults:
             self._crash_in -= 1
 
     def crash(self) -> None:
-        """Die now, and stay dead. Raises CrashPoint."""
+        """Let this call and all later ones raise CrashPoint."""
         self.crashed = True
         if self.on_crash is not None:
             self.on_crash()

@@ -1,4 +1,4 @@
-"""What happened, in order, so that a watch can go on where it left off, until it is compacted."""
+"""The history of all writes, from which a watch resumes, until the history is compacted."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ Change = Literal["ADDED", "MODIFIED", "DELETED"]
 
 
 class Entry(NamedTuple):
-    """One committed write: what there was before it and what there is after it (None: nothing)."""
+    """One committed write: the object before and after it, None for no object."""
 
     revision: int
     resource: str
@@ -20,7 +20,7 @@ class Entry(NamedTuple):
     after: Object | None
 
     def seen_by(self, selects: Callable[[Object], bool]) -> tuple[Change, Object] | None:
-        """The event a selector's watch gets of it: leaving the selection is a deletion."""
+        """The event of a watch with a selector; an object that leaves the selection is DELETED."""
         was = self.before is not None and selects(self.before)
         if self.after is not None and selects(self.after):
             return ("MODIFIED" if was else "ADDED"), self.after
@@ -31,7 +31,7 @@ class Entry(NamedTuple):
 
 
 class Journal:
-    """The entries of one server, and who waits for the next one."""
+    """The entries of one server, and the listeners that wait for the next one."""
 
     def __init__(self, revision: int) -> None:
         self._entries: list[Entry] = []
@@ -39,17 +39,17 @@ class Journal:
         self.listeners: set[Callable[[], None]] = set()
 
     def append(self, entry: Entry) -> None:
-        """Take an entry in and wake every listener."""
+        """Add an entry and wake every listener."""
         self._entries.append(entry)
         self.wake()
 
     def wake(self) -> None:
-        """Let every watch look again, also at what switched faults ask of it."""
+        """Let every watch check for new entries and for faults."""
         for listener in tuple(self.listeners):
             listener()
 
     def compact(self, revision: int) -> None:
-        """Let nobody resume from before ``revision``; open watches are not concerned."""
+        """Refuse to resume from before ``revision``; open watches continue."""
         self._compacted = max(self._compacted, revision)
 
     def check(self, revision: int) -> None:
@@ -60,7 +60,7 @@ class Journal:
 
     def since(self, revision: int, resource: str) -> Iterator[Entry]:
         """The entries of one resource after ``revision``."""
-        # From the end: a watch is nearly always a few entries behind and no more.
+        # From the end: a watch is mostly only a few entries behind.
         start = len(self._entries)
         while start and self._entries[start - 1].revision > revision:
             start -= 1

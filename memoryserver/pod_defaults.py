@@ -1,4 +1,4 @@
-"""What the API server fills into pods and templates of pods. Pure: the object given is changed."""
+"""Defaulting of pods and pod templates. The functions change the given object."""
 
 from __future__ import annotations
 
@@ -98,7 +98,7 @@ def pod(obj: Object) -> None:
     spec = obj.setdefault("spec", {})
     pod_spec(spec)
     for container in spec.get("containers", ()):
-        # Of pods only: the template that a pod is made of keeps its requests as they are.
+        # In pods only: a pod template keeps its requests.
         if limits := container["resources"].get("limits"):
             requests = container["resources"].get("requests") or {}
             container["resources"]["requests"] = limits | requests

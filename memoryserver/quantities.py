@@ -1,4 +1,4 @@
-"""Quantities in the spelling that the API server gives them. Pure.
+"""Quantities in the canonical form of the API server. Pure.
 
 https://kubernetes.io/docs/reference/kubernetes-api/common-definitions/quantity/
 """
@@ -21,9 +21,9 @@ _BINARY = {s: Fraction(1024 ** (i + 1)) for i, s in enumerate(("Ki", "Mi", "Gi",
 
 
 def quantity(value: Any) -> Any:
-    """A quantity in its canonical spelling: ``1000m`` is ``1``, ``1024Mi`` is ``1Gi``.
+    """A quantity in canonical form: ``1000m`` is ``1``, ``1024Mi`` is ``1Gi``.
 
-    Exponents (``1e3``) and what is not a quantity stay as they are.
+    Exponents (``1e3``) and values that are not quantities are returned unchanged.
     """
     text = str(value)
     number = text.rstrip("numkKMGTPEi")

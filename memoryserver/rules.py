@@ -1,6 +1,6 @@
-"""What the API server refuses, with its codes. Pure: every check answers nothing or raises.
+"""Validation, with the API server's codes. Pure: every check returns None or raises.
 
-Of the many rules that validation knows, these are the ones a reconciler's own bugs run into.
+Only the rules of validation are implemented that typical bugs of a reconciler violate.
 """
 
 from __future__ import annotations
@@ -49,11 +49,11 @@ def not_served() -> ApiError:
 
 
 def forbidden(user: str, verb: str, kind: Kind, namespace: str, name: str) -> ApiError:
-    """403 for a verb that a user has no right to; a POST and a collection have no name."""
+    """403 for a user without the right to a verb; a POST and a collection have no name."""
     name = "" if verb == "create" else name
     what = f'{kind.resource} "{name}"' if name else kind.resource
     if kind.resource == "namespaces":
-        namespace = name  # so the server reads the path
+        namespace = name  # as the API server's request info does
     where = f'in the namespace "{namespace}"' if namespace else "at the cluster scope"
     message = (
         f'{what} is forbidden: User "{user}" cannot {verb} resource "{kind.plural}" '
@@ -63,7 +63,7 @@ def forbidden(user: str, verb: str, kind: Kind, namespace: str, name: str) -> Ap
 
 
 def conflict(kind: Kind, name: str, what: str = "") -> ApiError:
-    """409 for a write that is based on an older state."""
+    """409 for a write with an old resource version or uid."""
     what = what or (
         "the object has been modified; please apply your changes to the latest version "
         "and try again"
@@ -107,7 +107,7 @@ def check_metadata(kind: Kind, obj: Object) -> None:
 
 
 def check_preconditions(kind: Kind, name: str, metadata: Object, live: Object) -> None:
-    """The uid and resource version that a written object carries, against the live one."""
+    """The uid and resource version in a written object must be those of the live object."""
     version, uid = metadata.get("resourceVersion"), metadata.get("uid")
     if version and version not in {"0", live["metadata"]["resourceVersion"]}:
         raise conflict(kind, name)
@@ -116,7 +116,7 @@ def check_preconditions(kind: Kind, name: str, metadata: Object, live: Object) -
 
 
 def check_change(kind: Kind, old: Object, new: Object) -> None:
-    """A change of an existing object: immutable fields, finalizers of what is being deleted."""
+    """Check a change of an existing object: immutable fields, new finalizers while terminating."""
     name = old["metadata"]["name"]
     if old["metadata"].get("deletionTimestamp"):
         before = old["metadata"].get("finalizers") or ()
@@ -140,7 +140,7 @@ def check_change(kind: Kind, old: Object, new: Object) -> None:
 
 
 def check_spec(kind: Kind, obj: Object) -> None:
-    """The selector of a workload must select its own pods; a deadline must be reachable."""
+    """A selector must select its own pods; minReadySeconds must be below the progress deadline."""
     if kind.resource not in {"deployments.apps", "statefulsets.apps", "daemonsets.apps"}:
         return
     name, spec = obj["metadata"]["name"], obj.get("spec") or {}
@@ -161,7 +161,7 @@ def check_spec(kind: Kind, obj: Object) -> None:
 
 
 def value_at(obj: Object, path: tuple[str, ...]) -> Any:
-    """What an object holds under a path, or None."""
+    """The value at a path of an object, or None."""
     value: Any = obj
     for name in path:
         value = value.get(name) if isinstance(value, dict) else None

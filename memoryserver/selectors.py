@@ -53,7 +53,7 @@ def _label_test(text: str) -> Callable[[dict[str, str]], bool]:
 def field_matcher(selector: str, extra: frozenset[str] = frozenset()) -> Matcher:
     """A test of an object's fields: ``metadata.name``, ``metadata.namespace`` and ``extra`` paths.
 
-    Raises ApiError 400 for any other field: the API server indexes very few.
+    Raises ApiError 400 for any other field, as the API server does.
     """
     wanted: list[tuple[tuple[str, ...], str, bool]] = []
     for text in filter(None, (part.strip() for part in selector.split(","))):

@@ -1,8 +1,8 @@
-"""The in-memory API server: objects, revisions, and what each verb does to them.
+"""The in-memory API server: the effect of each verb on the objects.
 
-Synchronous and deterministic: time comes from the clock that is passed in, uids and revisions
-are counted. Every rule here was read off a real API server (1.36); the tests run one table of
-scenarios against both. ``api.MemoryApi`` is the client.
+Synchronous and deterministic: time comes from a given clock, uids and revisions are counters. The
+rules are those of a real API server (1.36); the tests run one table of scripts against both.
+``api.MemoryApi`` is the client.
 """
 
 from __future__ import annotations
@@ -36,12 +36,12 @@ _SERVER_METADATA = frozenset(
 
 
 class Server(Storage):
-    """The state behind any number of ``MemoryApi``; see ``Storage`` for its parts."""
+    """The server of any number of ``MemoryApi``; see ``Storage`` for its state."""
 
     # ---- writing -------------------------------------------------------------------------------
 
     def create(self, kind: Kind, body: Object, manager: str, *, dry_run: bool = False) -> Object:
-        """POST: 409 ``AlreadyExists`` where the name is taken."""
+        """POST: 409 ``AlreadyExists`` where an object has the name."""
         body = self._body(kind, body)
         metadata = body["metadata"]
         if metadata.get("resourceVersion"):
@@ -60,9 +60,9 @@ class Server(Storage):
         if self.has_status(kind):
             body.pop("status", None)
         rules.check_metadata(kind, body)
-        who = Manager(manager, "Update")
+        owner = Manager(manager, "Update")
         body = self._checked(kind, None, body)
-        fields = update({}, body, {}, who, self._shape(kind))
+        fields = update({}, body, {}, owner, self._shape(kind))
         return self._commit(kind, None, body, fields, "", dry_run=dry_run)
 
     def replace(
@@ -74,7 +74,7 @@ class Server(Storage):
         subresource: str = "",
         dry_run: bool = False,
     ) -> Object:
-        """PUT: 404 where there is none, 409 where the body is of another version."""
+        """PUT: 404 where there is no such object, 409 for another resource version."""
         body = self._body(kind, body)
         live = self._live(kind, body["metadata"].get("namespace", ""), body["metadata"]["name"])
         if not body["metadata"].get("resourceVersion") and (
@@ -124,7 +124,7 @@ class Server(Storage):
         dry_run: bool = False,
         subresource: str = "",
     ) -> Object:
-        """Server-side apply: creates what is missing, unless the body carries a uid (409)."""
+        """Server-side apply: creates a missing object, or raises 409 where the body has a uid."""
         body = self._body(kind, body)
         metadata = body["metadata"]
         if metadata.get("managedFields") is not None:
@@ -151,11 +151,11 @@ class Server(Storage):
         for name in ("uid", "resourceVersion", "generation", "creationTimestamp"):
             metadata.pop(name, None)
         old = live.object if live else _identity(body)
-        who = Manager(manager, "Apply", subresource)
+        owner = Manager(manager, "Apply", subresource)
         owners = live.owners if live else {}
         bare = {k: v for k, v in old.items() if k != "metadata"}
         bare["metadata"] = {k: v for k, v in old["metadata"].items() if k != "managedFields"}
-        new, fields = apply(bare, body, owners, who, self._shape(kind), force=force)
+        new, fields = apply(bare, body, owners, owner, self._shape(kind), force=force)
         return self._commit(kind, live, new, fields, subresource, dry_run=dry_run)
 
     def delete(
@@ -168,9 +168,9 @@ class Server(Storage):
         resource_version: str = "",
         grace: int | None = None,
     ) -> Object | None:
-        """DELETE with preconditions (409); answers what is left, as ``Api.delete``.
+        """DELETE with preconditions (409); returns a terminating object, as ``Api.delete``.
 
-        ``grace`` in seconds replaces a pod's own; 0 is what a kubelet sends in the end.
+        ``grace`` in seconds replaces the pod's own grace period; a kubelet finally sends 0.
         """
         live = self._live(kind, namespace, name)
         metadata = live.object["metadata"]
@@ -190,7 +190,7 @@ class Server(Storage):
         return self.shown(kind, self._store(kind, live, new, live.owners))
 
     def finalize_namespace(self, kind: Kind, name: str) -> None:
-        """What the namespace controller does at last, when nothing is left in it."""
+        """Remove the finalizer of an empty namespace, as the namespace controller does."""
         live = self._live(kind, "", name)
         if live.object["metadata"].get("deletionTimestamp"):
             self._drop(kind, live)
@@ -198,11 +198,11 @@ class Server(Storage):
     # ---- the one way to change anything --------------------------------------------------------
 
     def _update(
-        self, kind: Kind, live: Stored, body: Object, who: Manager, dry_run: bool
+        self, kind: Kind, live: Stored, body: Object, owner: Manager, dry_run: bool
     ) -> Object:
         rules.check_preconditions(kind, body["metadata"]["name"], body["metadata"], live.object)
         old = live.object
-        subresource = self._check_subresource(kind, who.subresource)
+        subresource = self._check_subresource(kind, owner.subresource)
         body["metadata"].pop("managedFields", None)
         if subresource == "status":
             status = {"status": body["status"]} if "status" in body else {}
@@ -220,11 +220,11 @@ class Server(Storage):
         bare["metadata"].pop("managedFields", None)
         rules.check_metadata(kind, body)
         body = self._checked(kind, old, body)
-        fields = update(bare, body, live.owners, who, self._shape(kind))
+        fields = update(bare, body, live.owners, owner, self._shape(kind))
         replicas = ("spec", "replicas")
         if subresource == "scale" and not any(replicas in o.fields for o in live.owners.values()):
-            # A scale subresource has no ownership to hand on as long as nobody owns the field.
-            fields.pop(who, None)
+            # A scale subresource does not become an owner while no manager owns the field.
+            fields.pop(owner, None)
         return self._commit(kind, live, body, fields, subresource, dry_run=dry_run)
 
     def _commit(
@@ -247,9 +247,9 @@ class Server(Storage):
             kept = {k: v for k, v in new["metadata"].items() if k not in _SERVER_METADATA}
             new = {**new, "metadata": kept | stamps}
             new = initial_status(kind, new) if self.has_status(kind) else new
-        # The server compares these two with what it stored by a comparison that takes an empty
-        # list for another than none: such a write is never a no-op.
-        restless = kind.resource == "networkpolicies.networking.k8s.io" and any(
+        # For these two fields the server treats an empty list as a change of a missing one, so
+        # such a write is never a no-op.
+        never_equal = kind.resource == "networkpolicies.networking.k8s.io" and any(
             new.get("spec", {}).get(name) == [] for name in ("ingress", "egress")
         )
         new = allocated(kind, new, old, self._count)
@@ -260,7 +260,7 @@ class Server(Storage):
             rules.check_change(kind, old, new)
         if self.counts_generations(kind):
             before = old["metadata"].get("generation", 1) if old else 1
-            changed = restless or self._spec(kind, old or new) != self._spec(kind, new)
+            changed = never_equal or self._spec(kind, old or new) != self._spec(kind, new)
             new["metadata"]["generation"] = before + int(changed and old is not None)
         owners = self._owners(kind, live, fields)
         new["metadata"]["managedFields"] = managed_fields(owners)
@@ -275,7 +275,7 @@ class Server(Storage):
             return self.shown(kind, new)
         return self.shown(kind, self._store(kind, live, new, owners))
 
-    # ---- small things --------------------------------------------------------------------------
+    # ---- checks and conversions ----------------------------------------------------------------
 
     def _check_subresource(self, kind: Kind, subresource: str) -> str:
         if subresource == "status" and not self.has_status(kind):
@@ -313,10 +313,10 @@ class Server(Storage):
         before = live.owners if live else {}
         time = rfc3339(self.now())
         return {
-            who: before[who]
-            if who in before and before[who].fields == owned
+            owner: before[owner]
+            if owner in before and before[owner].fields == owned
             else Owned(owned, time, kind.api_version)
-            for who, owned in fields.items()
+            for owner, owned in fields.items()
         }
 
     def _spec(self, kind: Kind, obj: Object) -> Object:

@@ -1,8 +1,8 @@
-"""What server-side apply knows of a value: is it granular or atomic, and what names a list's items.
+"""The shape of a value for server-side apply: granular or atomic, and the keys of a list's items.
 
-Two sources: a table for the built-in kinds, taken from the server's OpenAPI document,
-and the structural schema of a custom resource. Everything the table does not name is a granular
-map or an atomic list, which is the API server's default too.
+Two sources: a table for the built-in kinds, from the server's OpenAPI document, and the structural
+schema of a custom resource. Other fields are granular maps or atomic lists, as by default in the
+API server.
 https://kubernetes.io/docs/reference/using-api/server-side-apply/#merge-strategy
 """
 
@@ -14,14 +14,14 @@ from typing import Any, Protocol
 from contract.model import Kind
 
 SET = ("",)
-"""The merge key of a list whose items are their own names (``metadata.finalizers``)."""
+"""The merge key of a set: a list with unique values (``metadata.finalizers``)."""
 
 KEY_DEFAULTS = {"protocol": "TCP"}
-"""Merge keys that may be left out of an item."""
+"""The defaults of merge keys that an item may leave out."""
 
 
 class Shape(Protocol):
-    """The type of one value, as far as merging goes."""
+    """The merge strategy of one value."""
 
     @property
     def atomic(self) -> bool:
@@ -29,7 +29,7 @@ class Shape(Protocol):
 
     @property
     def keys(self) -> tuple[str, ...]:
-        """The merge keys of a list's items, ``SET``, or nothing for an atomic list."""
+        """The merge keys of a list's items, ``SET``, or empty for an atomic list."""
 
     def field(self, name: str) -> Shape:
         """The shape of one field of a map."""
@@ -38,7 +38,7 @@ class Shape(Protocol):
         """The shape of a list's items."""
 
 
-# A list is named by its last two field names, items left out: ``containers[].ports``.
+# The key of a list is its last two field names without items: ``containers[].ports``.
 _NAMED, _TYPED = ("name",), ("type",)
 _CONTAINER_LISTS = {
     "env": _NAMED,
@@ -79,7 +79,7 @@ _ATOMIC_MAPS = frozenset(
 _ATOMIC_ONLY_IN = {
     "resource": {"backend", "defaultBackend"},
     "required": {"nodeAffinity"},
-    # Of envFrom, a plain struct inside an atomic list, where the question does not arise.
+    # Not in envFrom, whose items are inside an atomic list.
     "secretRef": {"csi", "cephfs", "cinder", "flexVolume", "iscsi", "rbd", "scaleIO", "storageos"},
 }
 _ATOMIC_ITEMS = frozenset({"ownerReferences", "imagePullSecrets", "subjects", "secrets"})
@@ -87,7 +87,7 @@ _ATOMIC_ITEMS = frozenset({"ownerReferences", "imagePullSecrets", "subjects", "s
 
 @dataclass(frozen=True, slots=True)
 class BuiltIn:
-    """The shape of a value in a built-in kind, found by its name and its parent's."""
+    """The shape of a value in a built-in kind, by its field name and its parent's."""
 
     parent: str
     name: str
@@ -113,7 +113,7 @@ class BuiltIn:
 
 @dataclass(frozen=True, slots=True)
 class Structural:
-    """The shape of a value in a custom resource whose structural schema is known."""
+    """The shape of a value in a custom resource, by its structural schema."""
 
     schema: dict[str, Any]
 
@@ -139,7 +139,7 @@ class Structural:
 
 @dataclass(frozen=True, slots=True)
 class Custom:
-    """The root of a custom resource: its metadata is everybody's, the rest has a schema or none."""
+    """The root of a custom resource: built-in metadata, the rest by the schema, if any."""
 
     schema: dict[str, Any]
     atomic = False
@@ -157,14 +157,14 @@ class Custom:
 
 
 def shape_of(kind: Kind, schema: dict[str, Any] | None = None) -> Shape:
-    """The shape of a whole object: of the schema where one is given, else of the table."""
+    """The shape of a whole object: from the schema where there is one, else from the table."""
     if schema is not None or not is_built_in(kind):
         return Custom(schema or {})
     return BuiltIn("", kind.kind)
 
 
 def is_built_in(kind: Kind) -> bool:
-    """Is the kind served by the API server itself (and not from a CustomResourceDefinition)?"""
+    """Is this a built-in kind, and not one of a CustomResourceDefinition?"""
     return "." not in kind.group or (
         kind.group.endswith(".k8s.io") and kind.group.removesuffix(".k8s.io") in _BUILT_IN_GROUPS
     )

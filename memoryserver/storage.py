@@ -1,4 +1,4 @@
-"""What the in-memory API server holds and serves: objects, their history, kinds, every reading."""
+"""The state of the in-memory API server: objects, history and served kinds; get and list."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ from memoryserver.structural import check_schema
 from reconciler.client.api import Discovery, Listing
 
 Webhook = Callable[[Kind, Object], Object]
-"""A mutating admission webhook: gets a copy of what is about to be stored, answers what is."""
+"""A mutating admission webhook: gets a copy of the object, returns the object to store."""
 
 Authorizer = Callable[[str, str, Kind, str, str], bool]
-"""May a user do this? User, verb as in a Role, kind, namespace, name; the last two may be empty.
+"""Is a request allowed? User, RBAC verb, kind, namespace, name; the last two may be empty.
 
-A client that impersonates nobody asks as its field manager."""
+The user of a client without impersonation is its field manager."""
 
 _NO_STATUS = frozenset(
     """configmaps secrets serviceaccounts events endpoints limitranges
@@ -50,14 +50,14 @@ _FIELD_SELECTORS = {
 
 @dataclass(slots=True)
 class Stored:
-    """An object and who owns what of it; never changed once it is stored."""
+    """An object and its field owners; never changed after storing."""
 
     object: Object
     owners: dict[Manager, Owned] = field(default_factory=dict)
 
 
 class Storage:
-    """Objects by kind, namespace and name, their history, and what is known of their kinds.
+    """Objects by kind, namespace and name, their history, and the served kinds.
 
     ``now`` is the clock. ``crds`` are CustomResourceDefinitions whose structural schemas give
     defaults, list types and pruning; a custom kind without one has a status subresource and
@@ -77,7 +77,7 @@ class Storage:
         self.webhook: Webhook | None = None
         self.authorizer: Authorizer | None = None
         self.undiscovered: set[str] = set()
-        """apiVersions whose discovery fails, as that of an aggregated API server that is down."""
+        """apiVersions whose discovery fails, as for an aggregated API server that is down."""
         self.strict_namespaces = strict_namespaces
         self._objects: dict[str, dict[tuple[str, str], Stored]] = {}
         self._kinds: dict[str, Kind] = {}
@@ -123,21 +123,21 @@ class Storage:
         self._used.add(kind)
 
     def serves(self, kind: Kind) -> bool:
-        """Is the kind served? A custom one is also without a definition, unless unserved."""
+        """Is the kind served? Every kind is, also without a CRD, unless unserved."""
         return kind.resource not in self._unserved
 
     def discovery(self) -> Discovery:
-        """The kinds that are built in, defined, or were used, and are served."""
+        """The served kinds that are built in, have a CRD, or were used."""
         known = BUILT_IN | self._defined | self._used
         served = frozenset(kind for kind in known if self.serves(kind))
         return Discovery(served, frozenset(self.undiscovered))
 
     def compact(self) -> None:
-        """Forget the history up to now: a watch from before answers 410."""
+        """Drop the history up to now: a watch from an older resource version gets a 410."""
         self.journal.compact(self.revision)
 
     def restart(self) -> None:
-        """What an API server's restart does to watchers: the revision moves, history is gone."""
+        """Restart as far as watches notice: a new revision, and no history."""
         self.revision += 1
         self.compact()
 
@@ -166,12 +166,12 @@ class Storage:
         return Listing([self.shown(kind, obj) for obj in found if selects(obj)], revision)
 
     def snapshot(self, kind: Kind) -> Listing:
-        """All objects of a kind as they are now, not to be changed."""
+        """All present objects of a kind; the caller must not change them."""
         found = sorted(self._of(kind).items())
         return Listing([stored.object for _, stored in found], str(self.revision))
 
     def kinds(self) -> tuple[Kind, ...]:
-        """Every served kind that anybody has asked for yet."""
+        """Every served kind that was requested so far."""
         return tuple(kind for kind in self._kinds.values() if self.serves(kind))
 
     def matcher(self, kind: Kind, namespace: str | None, labels: str, fields: str) -> Matcher:
@@ -193,7 +193,7 @@ class Storage:
         return self._objects.setdefault(kind.resource, {})
 
     def shown(self, kind: Kind, obj: Object) -> Object:
-        """A copy of a stored object in the version that was asked for."""
+        """A copy of a stored object in the requested version."""
         shown: Object = clone(obj)
         # One object is served in every version of its kind.
         return {**shown, "apiVersion": kind.api_version, "kind": kind.kind}
@@ -213,7 +213,7 @@ class Storage:
         return self._scales.get((kind.resource, kind.version))
 
     def _checked(self, kind: Kind, old: Object | None, new: Object) -> Object:
-        """As it would be stored; 422 where the schema of a custom resource refuses that."""
+        """The object as stored; raises 422 where the schema of a custom resource refuses it."""
         schema = self._schema(kind)
         new = normalised(kind, new, schema)
         if schema:
@@ -226,7 +226,7 @@ class Storage:
     # ---- changing -----------------------------------------------------------------------------
 
     def restore(self, objects: Iterable[tuple[Kind, Object]]) -> None:
-        """Hold objects just as a server stored them: no default, no event, the same version."""
+        """Store objects unchanged: no defaults, no event, the same resource version."""
         for kind, obj in objects:
             metadata = obj["metadata"]
             owners = owners_of(metadata.get("managedFields") or (), self._shape(kind))
@@ -266,7 +266,7 @@ class Storage:
             self._undefine(live.object)
 
     def _undefine(self, crd: Object) -> None:
-        """A custom kind goes with its definition, and its objects with it."""
+        """Delete the objects of a deleted CRD, and stop serving its kinds."""
         for kind in {kind for kind in self._defined if kind.resource == crd["metadata"]["name"]}:
             for stored in list(self._of(kind).values()) if self.serves(kind) else ():
                 self._drop(kind, stored)

@@ -1,7 +1,7 @@
-"""What a CustomResourceDefinition's structural schema refuses. Pure.
+"""Validation by the structural schema of a CustomResourceDefinition. Pure.
 
-``crds.validation`` says what the schema has against an object, in the API server's words. A
-server-side apply is stricter still: it refuses what the schema does not declare.
+``crds.validation`` returns the refusals with the API server's messages. A server-side apply also
+refuses undeclared fields.
 https://kubernetes.io/docs/tasks/extend-kubernetes/custom-resources/custom-resource-definitions/
 """
 
@@ -33,8 +33,8 @@ _REASONS = {
     "Too many": "FieldValueTooMany",
     "Duplicate value": "FieldValueDuplicate",
 }
-"""The reason of a cause by the head of its message; any other is FieldValueInvalid or, where the
-type does not fit, FieldValueTypeInvalid."""
+"""The reason of a cause by the head of its message; else FieldValueTypeInvalid for a wrong type, or
+FieldValueInvalid."""
 
 
 def check_schema(
@@ -44,11 +44,11 @@ def check_schema(
     schema: dict[str, Any],
     scale: dict[str, str] | None = None,
 ) -> None:
-    """Raise 422 for what the schema has against a custom resource.
+    """Raise 422 where the schema refuses a custom resource.
 
     ``scale`` is the subresource of that name in the CustomResourceDefinition. An update is not
-    refused for a value that it leaves as it is; items of a list are compared by their index. Where
-    such a value has the wrong type, no rule is read.
+    refused for an unchanged value; items of a list are compared by index. Where an unchanged value
+    has a wrong type, rules are not evaluated.
     """
     misfits = fit_refusals(new, schema, scale)
     if not misfits and not with_rules((), new, schema):
@@ -86,18 +86,18 @@ def _is_mistyped(misfits: Iterable[Refusal]) -> bool:
 def _changed(
     found: list[Refusal], known: Iterable[Refusal], old: Object | None, new: Object
 ) -> list[Refusal]:
-    """What an update is refused for: not what was known of a value that it leaves as it was."""
+    """The refusals of an update, without the known ones of unchanged values."""
     if not found or old is None:
         return found
-    known, before, after = set(known), _places(old), _places(new)
-    return [each for each in found if each not in known or not _is_left(each, before, after)]
+    known, before, after = set(known), _values(old), _values(new)
+    return [each for each in found if each not in known or not _is_unchanged(each, before, after)]
 
 
-def _is_left(refusal: Refusal, before: dict[str, Any], after: dict[str, Any]) -> bool:
+def _is_unchanged(refusal: Refusal, before: dict[str, Any], after: dict[str, Any]) -> bool:
     """Is the refused value the same before and after?
 
-    A refusal without a path names its place in its words. A field that is missing is the fault of
-    the object around it: that object must be the same.
+    A refusal without a path has the path in its message. For a missing field the object around it
+    must be the same.
     """
     path = refusal.path.replace("[", ".").replace("]", "")
     if refusal.message.startswith("Required value"):
@@ -105,17 +105,17 @@ def _is_left(refusal: Refusal, before: dict[str, Any], after: dict[str, Any]) ->
     return not path or (path in before and path in after and before[path] == after[path])
 
 
-def _places(value: Any, path: str = "") -> dict[str, Any]:
-    """Every value within a value, by its path: ``spec.env.0.name``."""
+def _values(value: Any, path: str = "") -> dict[str, Any]:
+    """A value and every value inside it, by path: ``spec.env.0.name``."""
     found = {path: value}
     items = dict(enumerate(value)) if isinstance(value, list) else value
     for key, inner in items.items() if isinstance(items, dict) else ():
-        found |= _places(inner, f"{path}.{key}" if path else str(key))
+        found |= _values(inner, f"{path}.{key}" if path else str(key))
     return found
 
 
 def undeclared(value: Any, schema: dict[str, Any], path: str = "") -> str:
-    """What of an applied object the schema does not declare, or declares otherwise; or nothing."""
+    """An error for the first undeclared or mistyped field of an applied object; else empty."""
     if value is None or schema.get("x-kubernetes-int-or-string"):
         return ""
     declared = schema.get("type", "")

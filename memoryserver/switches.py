@@ -1,4 +1,4 @@
-"""The switches of one client: what fails on its way to the server, and what the server refuses."""
+"""The switches of one client's faults, and of its server."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from memoryserver.storage import Webhook
 
 
 class Switches:
-    """Whoever has ``faults`` and a ``server`` can switch them here."""
+    """Switches for a class with ``faults`` and a ``server``."""
 
     server: Server
     faults: Faults
@@ -26,52 +26,53 @@ class Switches:
     ) -> None:
         """Let the next calls of a verb (``*``: any; kind None: any) raise ``error``.
 
-        ``when="after"`` is the ambiguous write: it is committed and its answer is lost.
+        ``when="after"``: the write is committed, but its answer is lost.
         """
         self.faults.fail(verb, kind, error, times, when)
 
     def crash_after(
         self, writes: int, *, when: When = "after", on: Callable[[Call], bool] | None = None
     ) -> None:
-        """Raise CrashPoint at that write, counted from now; from then on every call raises it.
+        """Raise CrashPoint at that write, counted from now, and at every later call.
 
-        ``when="after"``: it is committed and the process dies before the answer comes.
-        ``"before"``: it is never sent. ``on`` narrows which writes count. Dry runs never do.
+        ``when="after"``: the write is committed, and the process dies before the answer;
+        ``"before"``: the write is not sent. ``on`` selects the writes to count. Dry runs do not
+        count.
         """
         self.faults.crash_after(writes, when, on)
 
     def drop_events(self, predicate: DropEvent | None) -> None:
-        """Lose the watch events the predicate is true of; None: lose no more."""
+        """Drop the watch events for which the predicate is true; None: drop none."""
         self.faults.drop = predicate
 
     def hold_events(self, kind: Kind) -> None:
-        """Hold back the frames of a kind's watches, while calls pass: a cache that falls behind.
+        """Hold the frames of a kind's watches while calls pass, so that caches lag.
 
-        Longer than ``quiet``, and the client gives the watch up.
+        After ``quiet`` seconds the client ends the watch.
         """
         self.faults.held.add(kind.resource)
 
     def release_events(self, kind: Kind) -> None:
-        """Deliver what was held."""
+        """Deliver the held frames."""
         self.faults.held.discard(kind.resource)
         self.server.journal.wake()
 
     def end_watches(self, error: Exception | None = None) -> None:
-        """End every open watch of this client: quietly, or by an error in the stream."""
+        """End every open watch of this client, normally or with an error in the stream."""
         self.faults.watch_epoch += 1
         self.faults.watch_error = error
         self.server.journal.wake()
 
     def delay(self, seconds: float, *, verb: str = "*", kind: Kind | None = None) -> None:
-        """Let calls take that long by loop time (0: none); beyond the deadline they fail."""
+        """Let calls take ``seconds`` of loop time; longer than the deadline they fail."""
         self.faults.delay(seconds, verb, kind)
 
     def delay_answers(self, seconds: float) -> None:
-        """Let answers to writes come that long after their watch events (0: at once)."""
+        """Let answers to writes come ``seconds`` after their watch events."""
         self.faults.answers_after = seconds
 
     def partition(self, how: Partition = "refused") -> None:
-        """Cut this client off. ``silent``: calls hang to their deadline, watches stay open."""
+        """Disconnect this client. ``silent``: calls hang until the deadline, watches stay open."""
         self.faults.partition = how
         self.server.journal.wake()
 
@@ -80,11 +81,11 @@ class Switches:
         self.partition("none")
 
     def stale_list(self, kind: Kind) -> None:
-        """Answer lists of a kind with what is there now, until ``fresh_list``."""
+        """Answer lists of a kind with the present objects until ``fresh_list``."""
         self.faults.stale[kind.resource] = self.server.snapshot(kind)
 
     def fresh_list(self, kind: Kind) -> None:
-        """Answer lists of a kind with what is there."""
+        """End ``stale_list``."""
         self.faults.stale.pop(kind.resource, None)
 
     def refuse(self, kind: Kind, verb: str = "*") -> None:
@@ -92,23 +93,23 @@ class Switches:
         self.faults.refuse(kind, verb, refused=True)
 
     def allow(self, kind: Kind, verb: str = "*") -> None:
-        """Take ``refuse`` back."""
+        """End ``refuse``."""
         self.faults.refuse(kind, verb, refused=False)
 
     def unserve(self, kind: Kind) -> None:
-        """Answer 404 to everything about a kind, for all clients: its CRD is gone."""
+        """Answer 404 to every request for a kind, for all clients, as without its CRD."""
         self.server.unserve(kind)
 
     def serve(self, kind: Kind) -> None:
-        """Take ``unserve`` back."""
+        """End ``unserve``."""
         self.server.serve(kind)
 
     def compact(self) -> None:
-        """Forget the server's history: a watch from an older resource version answers 410."""
+        """Drop the server's history: a watch from an older resource version gets a 410."""
         self.server.compact()
 
     def restart_server(self) -> None:
-        """An API server's restart: this client's watches end, and all of them must relist."""
+        """Restart the server: this client's watches end, and every watch must relist."""
         self.server.restart()
         self.end_watches()
 

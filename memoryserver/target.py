@@ -1,7 +1,7 @@
-"""A DeploymentTarget that only remembers: the contract at its smallest.
+"""A DeploymentTarget that only stores objects: the smallest implementation.
 
-It knows no server, no field manager and no admission. What a loop does on it is what the loop
-does by itself; whatever else happens on a cluster is the doing of ``KubernetesTarget``.
+It has no server, field managers or admission, so that a test of the loop on it tests the loop and
+not ``KubernetesTarget``.
 """
 
 from __future__ import annotations
@@ -26,12 +26,12 @@ class MemoryTarget:
         self._watches: dict[tuple[str, str], list[asyncio.Queue[WatchEvent]]] = {}
 
     async def apply(self, change_set: ChangeSet) -> tuple[Change, ...]:
-        """See ``DeploymentTarget.apply``; what belongs to another parent is foreign."""
+        """See ``DeploymentTarget.apply``; an object of another parent is foreign."""
         owner = change_set.parent["metadata"]["uid"]
         changes = [self._apply(child, owner) for child in change_set.wanted]
         wanted = {child.key for child in change_set.wanted}
         kinds = {child.kind for child in change_set.wanted}
-        for key in [key for key, who in self._owners.items() if who == owner]:
+        for key in [key for key, uid in self._owners.items() if uid == owner]:
             if key not in wanted and key.kind in kinds:
                 self._drop(key.kind, key)
                 changes.append(Change(key.kind, key, Action.DELETED))
@@ -61,7 +61,7 @@ class MemoryTarget:
         ]
 
     async def watch(self, kind: Kind, namespace: str) -> AsyncIterator[WatchEvent]:
-        """See ``DeploymentTarget.watch``; it never ends by itself."""
+        """See ``DeploymentTarget.watch``; the watch never ends by itself."""
         queue: asyncio.Queue[WatchEvent] = asyncio.Queue()
         watches = self._watches.setdefault((kind.kind, namespace), [])
         watches.append(queue)
@@ -72,7 +72,7 @@ class MemoryTarget:
             watches.remove(queue)
 
     def forget(self, parent_uid: str) -> None:
-        """The parent is gone, and so is what belonged to it."""
+        """Drop the objects of a deleted parent."""
         for key in [key for key, owner in self._owners.items() if owner == parent_uid]:
             self.objects.pop(key, None)
             del self._owners[key]
@@ -91,14 +91,14 @@ class MemoryTarget:
         if before == child.body:
             return Change(child.kind, key, Action.UNCHANGED, child.body)
         action = Action.CREATED if before is None else Action.CONFIGURED
-        self._tell(child.kind, key, "ADDED" if before is None else "MODIFIED", child.body)
+        self._notify(child.kind, key, "ADDED" if before is None else "MODIFIED", child.body)
         return Change(child.kind, key, action, child.body)
 
     def _drop(self, kind: Kind, key: Key) -> None:
         self._owners.pop(key, None)
-        self._tell(kind, key, "DELETED", self.objects.pop(key))
+        self._notify(kind, key, "DELETED", self.objects.pop(key))
 
-    def _tell(
+    def _notify(
         self, kind: Kind, key: Key, type_: Literal["ADDED", "MODIFIED", "DELETED"], obj: Object
     ) -> None:
         for queue in self._watches.get((kind.kind, key[1]), ()):

@@ -1,4 +1,4 @@
-"""One watch: which frames it sends, when bookmarks come, and everything that can end it."""
+"""One watch: its frames, its bookmarks, and its end."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from memoryserver.server import Server
 from reconciler.client.api import Unreachable, WatchEvent
 
 BOOKMARK_SECONDS = 60.0
-"""Seconds: a quiet watch sends its resource version about that often."""
+"""A watch without events sends a bookmark about this often."""
 
 _RESOLUTION = 0.001
 
@@ -27,10 +27,10 @@ async def follow(
     seconds: float,
     quiet: float,
 ) -> AsyncGenerator[WatchEvent, None]:
-    """The frames after the revision ``position``, until ``seconds`` have passed.
+    """The frames after the revision ``position``, for ``seconds``.
 
-    Raises ApiError 410 where they are not all known any more, Unreachable where the client is cut
-    off (or gets no frame for ``quiet`` seconds), and whatever ends open watches.
+    Raises ApiError 410 where the history is compacted, Unreachable where the client is
+    disconnected or gets no frame for ``quiet`` seconds, and the error of ``end_watches``.
     """
     loop, journal = asyncio.get_running_loop(), server.journal
     changed, epoch = asyncio.Event(), faults.watch_epoch
@@ -39,11 +39,11 @@ async def follow(
     try:
         while True:
             changed.clear()
-            # Timers may fire a clock's resolution early; what is due then must count as due.
+            # Timers may fire early by the resolution of the clock.
             now = loop.time() + _RESOLUTION
             if has_ended(faults, epoch):
                 return
-            # A watch from the future (after a restore of the server) is as silent as a dead one.
+            # A watch from a later revision (after a restore of the server) gets no frame.
             silent = (
                 faults.partition == "silent"
                 or kind.resource in faults.held
@@ -60,7 +60,7 @@ async def follow(
                         if not (faults.drop and faults.drop(kind, event)):
                             yield event
                 if now >= last_frame + BOOKMARK_SECONDS:
-                    # A revision beyond the last entry: this is what bookmarks are for.
+                    # The revision is newer than the last entry: a bookmark's purpose.
                     position, last_frame = server.revision, now
                     yield bookmark(kind, position)
             elif now >= last_frame + quiet:
@@ -74,7 +74,7 @@ async def follow(
 
 
 def has_ended(faults: Faults, epoch: int) -> bool:
-    """Has the server ended a watch that began in this epoch? Raises what cuts the client off."""
+    """Has the server ended a watch of this epoch? Raises the fault that disconnects the client."""
     if faults.crashed:
         raise CrashPoint
     if faults.partition == "refused":
@@ -87,7 +87,7 @@ def has_ended(faults: Faults, epoch: int) -> bool:
 
 
 def bookmark(kind: Kind, revision: int, *, initial_events_end: bool = False) -> WatchEvent:
-    """A BOOKMARK that carries nothing but a revision."""
+    """A BOOKMARK with a resource version."""
     metadata: Object = {"resourceVersion": str(revision)}
     if initial_events_end:
         metadata["annotations"] = {"k8s.io/initial-events-end": "true"}

@@ -1,7 +1,7 @@
-"""What is measured: one module for each question, all of one shape.
+"""The measurements: one module for each question.
 
-The rule kept here: a measurement is two functions. ``measure`` does all that takes time and yields
-plain samples; ``judge`` is pure and makes rows of them. A new one is a module and a line in
+The rule kept here: a measurement is two functions. ``measure`` runs programs and yields plain
+samples; ``judge`` is pure and turns samples into rows. A new measurement is a module and a line in
 ``ALL``.
 """
 

@@ -1,7 +1,7 @@
 """Churn: does anything stay behind of handlers that come and go?
 
-The rule kept here: no name is used twice, so that whatever is remembered by name adds up; and a
-figure is taken only when nothing is left of a batch.
+The rule kept here: no name is used twice, so that state kept by name adds up; and a sample is taken
+only after every object of a batch is deleted.
 """
 
 from __future__ import annotations
@@ -18,17 +18,17 @@ from devcluster import Cluster
 
 GROWTH_LIMIT_PERCENT = 3.0
 PATIENCE = 300.0
-NOBODY_RUNS_PODS = ("kube-scheduler", "kwok")
+WITHOUT_PODS = ("kube-scheduler", "kwok")
 FIRST = 50_000
-"""Beyond the numbers of handlers that other measurements use."""
+"""Above the numbers of all other measurements' handlers."""
 
 
 def measure(laboratory: Laboratory) -> Iterator[Sample]:
-    """Batch after batch of handlers without replicas: created, given a status, deleted, gone."""
+    """Create and delete batches of handlers without replicas; a sample after each batch."""
     for round_ in range(laboratory.settings.long_rounds):
         data = laboratory.seeds.created(0)
         with (
-            laboratory.cluster(data, NOBODY_RUNS_PODS) as cluster,
+            laboratory.cluster(data, WITHOUT_PODS) as cluster,
             laboratory.operator(cluster) as operator,
         ):
             operator.start_and_pass(0)
@@ -37,14 +37,14 @@ def measure(laboratory: Laboratory) -> Iterator[Sample]:
 
 
 def batches(laboratory: Laboratory, cluster: Cluster, operator: Operator) -> Iterator[Sample]:
-    """What the operator holds before the first batch and after each."""
+    """The operator's memory and tasks, before the first batch and after each."""
     settings = laboratory.settings
     last = -(-settings.churn_handlers // settings.churn_batch)
     for batch in range(last + 1):
         if batch:
             first = FIRST + (batch - 1) * settings.churn_batch
             numbers = range(first, first + settings.churn_batch)
-            asyncio.run(come_and_go(laboratory.client(cluster), numbers))
+            asyncio.run(create_and_delete(laboratory.client(cluster), numbers))
         operator.settle(1)
         rss, tasks = machine.resident(operator.pid), operator.tasks()
         laboratory.say(f"batch {batch} of {last}: {rss / 1e6:.1f} MB")
@@ -52,8 +52,8 @@ def batches(laboratory: Laboratory, cluster: Cluster, operator: Operator) -> Ite
         yield {"batch": batch, "handlers": handlers, "rss": rss, "tasks": tasks}
 
 
-async def come_and_go(client: Client, numbers: range) -> None:
-    """Create handlers, wait for all of their statuses, delete them, wait until all is gone."""
+async def create_and_delete(client: Client, numbers: range) -> None:
+    """Create handlers, wait for their statuses, delete them, wait until every child is deleted."""
     names = [bodies.handler_name(number) for number in numbers]
     async with client, asyncio.timeout(PATIENCE):
         await client.send_all(bodies.create_handler(name, replicas=0) for name in names)
@@ -66,7 +66,7 @@ async def come_and_go(client: Client, numbers: range) -> None:
 
 
 def judge(samples: Sequence[Sample]) -> list[Row]:
-    """Growth of memory over the last half, then before and after, and the tasks."""
+    """The growth of memory over the last half and of tasks, then the absolute values."""
     rounds = [
         sorted((each for each in samples if each["round"] == one), key=lambda each: each["batch"])
         for one in cases(samples, "round")
@@ -81,28 +81,28 @@ def judge(samples: Sequence[Sample]) -> list[Row]:
         rows.append(Row("asyncio tasks, after minus before", "", more, 0))
         rows.append(Row("asyncio tasks after", "", spread(each[-1]["tasks"] for each in rounds)))
     rows.append(Row("memory for each handler that came and went, last half", "KiB", prices))
-    for word, place in (("before", 0), ("after the first batch", 1), ("after", -1)):
-        found = spread(each[place]["rss"] / 1e6 for each in rounds)
-        rows.append(Row(f"memory {word}", "MB", found))
+    for time, index in (("before", 0), ("after the first batch", 1), ("after", -1)):
+        found = spread(each[index]["rss"] / 1e6 for each in rounds)
+        rows.append(Row(f"memory {time}", "MB", found))
     rows.append(Row("handlers that came and went", "", spread(e[-1]["handlers"] for e in rounds)))
     return rows
 
 
 def price_of_one(samples: Sequence[Sample]) -> float:
-    """Bytes that each handler of the last half left behind, by the straight line through it."""
+    """Bytes that each handler of the last half leaves behind, by the regression line."""
     half = samples[len(samples) // 2 :]
     return slope([(float(each["handlers"]), float(each["rss"])) for each in half])
 
 
 MEASUREMENT = Measurement(
     "churn",
-    "Does anything stay behind of handlers that come and go?",
+    "Do created and deleted handlers leave memory or tasks behind?",
     f"""\
-Batches of handlers with 0 replicas are created, get their children and status, are deleted, and are
-collected by kube-controller-manager; then the next batch, under names never used before. When all
-of a batch is gone and the operator rests, its resident memory and its asyncio tasks are read.
-*Flat* is: the straight line through the last half of the batches rises by no more than
-{GROWTH_LIMIT_PERCENT:g} % of the mean over that half, and there are no more tasks than before.""",
+Batches of handlers with 0 replicas are created, get children and status, are deleted, and are
+garbage-collected by kube-controller-manager; each batch has new names. When every object of a batch
+is deleted and the operator is idle, its resident memory and asyncio tasks are read. *Flat* is: the
+regression line through the last half of the batches rises by no more than
+{GROWTH_LIMIT_PERCENT:g} % of the mean over that half, and there are not more tasks than before.""",
     measure,
     judge,
 )

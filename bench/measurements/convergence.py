@@ -1,11 +1,10 @@
-"""Cold convergence: how long until handlers that nobody has looked at have children and status.
+"""Cold convergence: the time until new handlers have children and a status.
 
-The rule kept here: both contestants start from equal states (a fresh control plane restored from
-the same data, without the components that would add work of their own), send as the same account,
-and are timed by the server's audit log: from the first request that the server got from the
-contestant, of whatever kind, to its answer to the last child or status. So the operator's lists,
-watches and thoughts count as its own time. Only the start of the Python process is left out, and
-reported beside it.
+The rule kept here: both contestants start from equal states (a fresh control plane, restored from
+the same data, without other controllers), use the same account, and are timed by the server's
+audit log: from the contestant's first request of any kind to the answer to the last child or
+status. So the operator's lists, watches and planning count. Only the start of the Python process
+is left out, and reported in another row.
 """
 
 from __future__ import annotations
@@ -32,7 +31,7 @@ OURS, FLOOR = "operator", "floor"
 
 
 def measure(laboratory: Laboratory) -> Iterator[Sample]:
-    """For each count and round the operator and the floor, whose order alternates."""
+    """For each count and round a run of the operator and one of the floor, in alternating order."""
     settings = laboratory.settings
     for handlers in settings.cold_counts:
         data = laboratory.seeds.created(handlers)
@@ -44,13 +43,13 @@ def measure(laboratory: Laboratory) -> Iterator[Sample]:
                     load = machine.load()
                     sample = run(laboratory, cluster, handlers)
                     asyncio.run(check(laboratory, cluster, handlers))
-                told = {"round": round_, "handlers": handlers, "contestant": contestant}
+                case = {"round": round_, "handlers": handlers, "contestant": contestant}
                 laboratory.say(f"{contestant}, {handlers} handlers: {sample['seconds']:.2f} s")
-                yield told | {"load": load} | sample
+                yield case | {"load": load} | sample
 
 
 def run_operator(laboratory: Laboratory, cluster: Cluster, handlers: int) -> Sample:
-    """The operator, from its start until every handler has a status."""
+    """Run the operator from its start until every handler has a status."""
     mark = cluster.audit_log.stat().st_size
     follower = audit.Follower(cluster.audit_log, mark)
     with laboratory.operator(cluster) as operator:
@@ -69,7 +68,7 @@ def run_operator(laboratory: Laboratory, cluster: Cluster, handlers: int) -> Sam
 
 
 def run_floor(laboratory: Laboratory, cluster: Cluster, handlers: int) -> Sample:
-    """The same writes, sent by nothing but a client."""
+    """Send the same writes with a minimal client."""
 
     async def read() -> list[dict[str, object]]:
         async with laboratory.client(cluster) as client:
@@ -88,11 +87,11 @@ def run_floor(laboratory: Laboratory, cluster: Cluster, handlers: int) -> Sample
 
 
 def timed(requests: Sequence[audit.Request]) -> Sample:
-    """When a contestant began and ended, and what it sent, out of all its requests."""
+    """The times and the number of a contestant's requests."""
     writes = [each for each in requests if each.is_write]
-    lasting = [each for each in writes if each.is_status or each.resource in CHILDREN]
+    counted = [each for each in writes if each.is_status or each.resource in CHILDREN]
     began = min(each.received for each in requests)
-    ended = max(each.answered for each in lasting)
+    ended = max(each.answered for each in counted)
     return {
         "seconds": ended - began,
         "seconds_from_first_write": ended - min(each.received for each in writes),
@@ -104,7 +103,7 @@ def timed(requests: Sequence[audit.Request]) -> Sample:
 
 
 async def check(laboratory: Laboratory, cluster: Cluster, handlers: int) -> None:
-    """Raises MeasurementFailedError where something is missing after all."""
+    """Raise MeasurementFailedError where a child or a status is missing."""
     async with laboratory.client(cluster) as client:
         done = [
             each
@@ -119,7 +118,7 @@ async def check(laboratory: Laboratory, cluster: Cluster, handlers: int) -> None
 
 
 def judge(samples: Sequence[Sample]) -> list[Row]:
-    """The ratios to the floor, then what they are made of."""
+    """The ratios to the floor, then the values of both contestants."""
     rows, details = [], []
     for handlers in cases(samples, "handlers"):
         these = [sample for sample in samples if sample["handlers"] == handlers]
@@ -133,18 +132,18 @@ def judge(samples: Sequence[Sample]) -> list[Row]:
         if first_write:
             name = f"{for_all}: the same from the first write on"
             details.append(Row(name, TIMES, spread(first_write)))
-        for who, found in ((OURS, ours), (FLOOR, base)):
+        for contestant, found in ((OURS, ours), (FLOOR, base)):
             if not found:
                 continue
             details += [
-                Row(f"{for_all}: {who}", "s", spread(each["seconds"] for each in found)),
-                Row(f"{for_all}: {who}, handlers a second", "/s",
+                Row(f"{for_all}: {contestant}", "s", spread(each["seconds"] for each in found)),
+                Row(f"{for_all}: {contestant}, handlers a second", "/s",
                     spread(handlers / each["seconds"] for each in found)),
-                Row(f"{for_all}: {who}, writes for each", "",
+                Row(f"{for_all}: {contestant}, writes for each", "",
                     spread(each["writes"] / handlers for each in found)),
-                Row(f"{for_all}: {who}, CPU for each", "ms",
+                Row(f"{for_all}: {contestant}, CPU for each", "ms",
                     spread(each["cpu_seconds"] / handlers * 1000 for each in found)),
-                Row(f"{for_all}: {who}, peak memory", "MB",
+                Row(f"{for_all}: {contestant}, peak memory", "MB",
                     spread(each["peak_rss"] / 1e6 for each in found)),
             ]  # fmt: skip
         if ours:
@@ -155,18 +154,17 @@ def judge(samples: Sequence[Sample]) -> list[Row]:
 
 MEASUREMENT = Measurement(
     "convergence",
-    "How long until many new handlers have their children and a status, against the bare writes?",
+    "How long until many new handlers have children and a status, compared with the bare writes?",
     """\
-The handlers exist, nothing else does: etcd and the API server only, a fresh control plane for each
-run, restored from the same data and warmed up by dry runs. *Converged* is what the operator itself
-has to do: Deployment and Service exist, and the status tells of the present generation. The floor
-sends those same writes, byte for byte and as the same account (server-side apply, 32 in flight),
-and decides nothing. Both are timed by the API server's audit log, from the first request it
-received (for the operator that is its first list or watch) to the answer to the last child or
-status; the order alternates and each round gives one ratio. Why so: an operator that is running
-already, with handlers created beside it, would be timed by whoever creates them; and from its first
-write on, an operator that is slow to fill its caches would look fast. That figure, and the one
-with the start of the process, stand below the verdict.""",
+Only the handlers exist: etcd and the API server only, a fresh control plane for each run, restored
+from the same data and warmed up by dry runs. *Converged* is: Deployment and Service exist, and the
+status has observed the present generation. The floor sends the same writes, byte for byte and with
+the same account (server-side apply, 32 in flight), and decides nothing. Both are timed by the API
+server's audit log, from the first request (the operator's first list or watch) to the answer to the
+last child or status; the order alternates and each round gives one ratio. Why so: a running
+operator would be timed by the client that creates the handlers; and timed from its first write, an
+operator that fills its caches slowly would look fast. The latter figure, and the one with the start
+of the process, are below the verdict.""",
     measure,
     judge,
 )

@@ -1,8 +1,8 @@
-"""Latency: from a user's change to the child that follows it, with many objects at rest.
+"""Latency: from a user's change to the change of the child, with many converged objects.
 
-The rule kept here: seen by a third party. The clock starts before the user's request is sent and
-ends when another client's watch shows the child, so the API server's own time for both writes and
-for the watch is in it.
+The rule kept here: a third client measures. The clock starts before the user's request is sent and
+stops when another client's watch shows the child, so the figure includes the API server's time for
+both writes and for the watch.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ PATIENCE = 30.0
 PAUSE = (0.02, 0.08)
 SEED = 20
 UNCOUNTED = 10
-"""Changes at the beginning of each series: they open connections."""
+"""Changes at the beginning of each series, which open connections, are left out."""
 CHANGES = {
     "edit": "from a new image to the Deployment",
     "repair": "from a deleted Service to its return",
@@ -33,7 +33,7 @@ CHANGES = {
 
 
 def measure(laboratory: Laboratory) -> Iterator[Sample]:
-    """In each round a series of edits and one of deletions, one after another."""
+    """In each round a series of edits, then a series of deletions."""
     settings = laboratory.settings
     data = laboratory.seeds.converged(settings.at_rest)
     with laboratory.cluster(data) as cluster, laboratory.operator(cluster) as operator:
@@ -58,7 +58,7 @@ def measure(laboratory: Laboratory) -> Iterator[Sample]:
 async def series(
     client: Client, change: str, round_: int, handlers: int, count: int
 ) -> list[float]:
-    """The milliseconds of ``count`` changes to handlers picked at random, with short pauses."""
+    """The latencies in milliseconds of ``count`` changes to random handlers, with short pauses."""
     async with client:
         changes = edits if change == "edit" else repairs
         targets = picked(round_, handlers, UNCOUNTED + count)
@@ -66,13 +66,13 @@ async def series(
 
 
 def picked(round_: int, handlers: int, count: int) -> list[str]:
-    """Which handlers a round changes: random, the same in each run."""
+    """The handlers that a round changes: random, but the same in each run."""
     choice = random.Random(SEED + round_)
     return [bodies.handler_name(choice.randrange(handlers)) for _ in range(count)]
 
 
 async def edits(client: Client, targets: Sequence[str], mark: object) -> AsyncIterator[float]:
-    """Give handlers a new image each; milliseconds until their Deployments have it."""
+    """Set a new image of each handler; milliseconds until its Deployment has the image."""
     async with Watcher(client, bodies.deployment_path()) as deployments:
         for number, name in enumerate(targets):
             image = f"web:bench-{mark}-{number}"
@@ -85,7 +85,7 @@ async def edits(client: Client, targets: Sequence[str], mark: object) -> AsyncIt
 
 
 async def repairs(client: Client, targets: Sequence[str], _mark: object) -> AsyncIterator[float]:
-    """Delete the Services of handlers; milliseconds until there is another of that name."""
+    """Delete the Service of each handler; milliseconds until it is recreated."""
     async with Watcher(client, bodies.service_path()) as services:
         for name in targets:
             seen = services.expect(is_added(names.workload(name)))
@@ -97,7 +97,7 @@ async def repairs(client: Client, targets: Sequence[str], _mark: object) -> Asyn
 
 
 def has_image(name: str, image: str) -> Any:
-    """Whether a frame shows the Deployment of that name with that image."""
+    """A check whether a frame shows the Deployment of that name with that image."""
 
     def check(frame: Frame) -> bool:
         if frame.object["metadata"]["name"] != name:
@@ -109,12 +109,12 @@ def has_image(name: str, image: str) -> Any:
 
 
 def is_added(name: str) -> Any:
-    """Whether a frame shows that an object of that name came to be."""
+    """A check whether a frame is the ADDED event of an object of that name."""
     return lambda frame: frame.type == "ADDED" and frame.object["metadata"]["name"] == name
 
 
 def judge(samples: Sequence[Sample]) -> list[Row]:
-    """The 99th percentiles of the rounds, then how the times are distributed."""
+    """The 99th percentiles of the rounds, then other percentiles."""
     rows, details = [], []
     for change, words in CHANGES.items():
         rounds = [sample["ms"] for sample in samples if sample["change"] == change]
@@ -131,14 +131,14 @@ def judge(samples: Sequence[Sample]) -> list[Row]:
 
 MEASUREMENT = Measurement(
     "latency",
-    "How soon does a change of one handler reach its child while many others are at rest?",
+    "How soon does a change of one handler reach its child, beside many converged handlers?",
     f"""\
 One operator over converged handlers; etcd and the API server only. Handlers are picked at random
-and changed one after another with pauses of 20 to 80 ms. The clock starts before the user's own
-request is sent and stops when the watch of a third client shows the child: the Deployment with the
-new image, or another Service in the place of the deleted one. So two writes and the watch are in
-the figure. The first {UNCOUNTED} changes of a series open connections and do not
-count. A percentile is taken for each round, and the median over the rounds is judged.""",
+and changed one after another with pauses of 20 to 80 ms. The clock starts before the user's request
+is sent and stops when the watch of a third client shows the child: the Deployment with the new
+image, or the recreated Service. So the figure includes two writes and the watch. The first
+{UNCOUNTED} changes of a series open connections and do not count. A percentile is taken for each
+round, and the median over the rounds is judged.""",
     measure,
     judge,
 )

@@ -1,7 +1,7 @@
-"""Memory: what the process holds at rest, by the number of converged handlers.
+"""Memory: the resident memory of an idle process, by the number of converged handlers.
 
-The rule kept here: resident memory as the kernel tells it, a new process for each figure, and the
-price of a handler as the slope over all counts and not as a difference of two.
+The rule kept here: the kernel reports the memory, each figure is from a new process, and the memory
+of one handler is the slope over all counts, not a difference of two counts.
 """
 
 from __future__ import annotations
@@ -52,19 +52,19 @@ def measure(laboratory: Laboratory) -> Iterator[Sample]:
 
 
 async def cached_bytes(laboratory: Laboratory, cluster: Cluster) -> dict[str, int]:
-    """By kind, how many bytes of JSON the cache keeps of one object of the first handler."""
+    """The bytes of JSON that the cache keeps of one object, by kind."""
     async with laboratory.client(cluster) as client:
         found = {}
         for watch in bodies.watched_kinds():
             items = (await client.get(f"{bodies.collection(watch.kind)}?limit=1"))["items"]
             for item in items:
-                kept = bodies.kept(watch, item)
+                kept = bodies.cached(watch, item)
                 found[watch.kind.kind] = len(msgspec.json.encode(kept)) if kept else 0
     return found
 
 
 def judge(samples: Sequence[Sample]) -> list[Row]:
-    """The base and the price of a handler, then the memory at each count."""
+    """The base and the memory for each handler, then the memory at each count."""
     points = [(float(each["handlers"]), float(each["rss"])) for each in samples]
     rows = []
     empty = [each["rss"] / 1e6 for each in samples if each["handlers"] == 0]
@@ -89,8 +89,8 @@ def judge(samples: Sequence[Sample]) -> list[Row]:
     return rows
 
 
-def named() -> str:
-    """What is cached, as the operator's own watches and the functions that cut objects tell it."""
+def cached_kinds() -> str:
+    """The cached kinds and parts, from the operator's watches and their ``keep`` functions."""
     lines = []
     for watch in bodies.watched_kinds():
         scope = f"those with the label `{watch.labels}`" if watch.labels else "all"
@@ -108,10 +108,11 @@ MEASUREMENT = Measurement(
     f"""\
 Resident memory (the kernel's VmRSS) of a newly started operator, {QUIET_SECONDS:g} s after its
 first pass over all handlers; in a cluster of converged handlers, each with Deployment, Service and
-a running pod, that wrote nothing on that start. MB are 10⁶ bytes, KiB 2¹⁰. A handler's price is the
-slope of the line through all counts. Managed fields are never kept; what is:
+a running pod, on which this start wrote nothing. MB are 10⁶ bytes, KiB 2¹⁰. The memory for each
+handler is the slope of the regression line through all counts. The cache keeps, without managed
+fields:
 
-{named()}""",
+{cached_kinds()}""",
     measure,
     judge,
 )

@@ -1,7 +1,7 @@
 """One poisoned object: does a handler that the server always refuses delay the others?
 
-The rule kept here: with and without differ by nothing but that one handler. Policy, operator,
-cluster and edits are the same, pairs follow one another closely, and their order alternates.
+The rule kept here: both cases differ only by the poisoned handler. Policy, operator, cluster and
+edits are the same, the rounds of a pair follow one another, and their order alternates.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from gati import names
 LIMIT = 1.10
 POISONED = "poisoned"
 FLAGS = (*STEADY, "--backoff=0.1", "--backoff-limit=0.5")
-"""It is tried again all the time, far more often than with the flags that ship."""
+"""A short backoff: the poisoned handler is retried far more often than with the default flags."""
 WITH, WITHOUT = "with", "without"
 
 ADMISSION = "/apis/admissionregistration.k8s.io/v1"
@@ -44,7 +44,7 @@ POLICY = {
         "validations": [
             {
                 "expression": f"object.metadata.name != '{names.workload(POISONED)}'",
-                "message": "never this one",
+                "message": "the policy refuses this Deployment",
             }
         ],
     },
@@ -75,7 +75,7 @@ def measure(laboratory: Laboratory) -> Iterator[Sample]:
 
 
 async def refuse(client: Client) -> None:
-    """Make the server refuse the poisoned handler's Deployment, and wait until it does."""
+    """Let the server refuse the poisoned handler's Deployment, and wait until it does."""
     async with client:
         for plural, body in (
             ("validatingadmissionpolicies", POLICY),
@@ -100,12 +100,12 @@ async def series(laboratory: Laboratory, cluster: Cluster, case: str, pair: int)
         mark = cluster.audit_log.stat().st_size
         if case == WITH:
             await client.send(bodies.create_handler(POISONED))
-            await asyncio.sleep(1)  # its first tries are over
+            await asyncio.sleep(1)  # until the first retries are over
         targets = picked(pair, settings.at_rest, UNCOUNTED + settings.poison_edits)
         found = [each async for each in edits(client, targets, f"{case}-{pair}")][UNCOUNTED:]
         if case == WITH:
             await client.send(bodies.delete_handler(POISONED))
-            # What it got before it was refused would be the garbage collector's business.
+            # The Service that was created before the refusal: no garbage collector runs.
             await client.send(bodies.Write("DELETE", bodies.service_path(POISONED)))
             await asyncio.sleep(1)
     requests = audit.read(cluster.audit_log, mark)
@@ -134,13 +134,13 @@ def judge(samples: Sequence[Sample]) -> list[Row]:
 
 MEASUREMENT = Measurement(
     "poison",
-    "Does one handler that the API server refuses for ever delay the others?",
+    "Does one handler that the API server always refuses delay the others?",
     """\
-One operator over converged handlers and an admission policy that refuses the Deployment of one
-more. In pairs of rounds, whose order alternates, the same handlers are edited with that one there
-and without; each pair gives one ratio of medians. The operator's backoff is cut to at most half a
-second (`--backoff=0.1 --backoff-limit=0.5`), so that the refused handler is tried far more often
-than as shipped.""",
+One operator over converged handlers, and an admission policy that refuses the Deployment of one
+more handler. In pairs of rounds, in alternating order, the same handlers are edited with and
+without the refused handler; each pair gives one ratio of medians. The backoff is at most half a
+second (`--backoff=0.1 --backoff-limit=0.5`), so that the refused handler is retried far more often
+than by default.""",
     measure,
     judge,
 )

@@ -1,7 +1,7 @@
-"""At rest: what the operator does while nothing happens. It should be nothing.
+"""At rest: writes and CPU of the operator while nothing changes.
 
-The rule kept here: writes are counted by the server and CPU by the kernel; the operator is not
-asked anything meanwhile, because answering is work. It runs with the flags that it ships with.
+The rule kept here: the server counts the writes and the kernel the CPU; no client requests metrics
+meanwhile, because serving them is work. The operator runs with the default flags.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ CPU_LIMIT = 1.0
 
 
 def measure(laboratory: Laboratory) -> Iterator[Sample]:
-    """A quiet while, as often as asked for, in one life of the operator."""
+    """A window without changes in each round, with one operator process."""
     settings = laboratory.settings
     data = laboratory.seeds.converged(settings.at_rest)
     with laboratory.cluster(data) as cluster, laboratory.operator(cluster, flags=()) as operator:
@@ -45,7 +45,7 @@ def measure(laboratory: Laboratory) -> Iterator[Sample]:
 
 
 def judge(samples: Sequence[Sample]) -> list[Row]:
-    """Writes and CPU, then every request that there was."""
+    """Writes and CPU, then all requests."""
     return [
         Row("writes", "", spread(each["writes"] for each in samples), 0),
         Row("CPU", "% of a core", spread(each["cpu_percent"] for each in samples), CPU_LIMIT),
@@ -59,11 +59,11 @@ def judge(samples: Sequence[Sample]) -> list[Row]:
 
 MEASUREMENT = Measurement(
     "rest",
-    "What does the operator write, and what does it compute, while nothing changes?",
+    "How much does the operator write and compute while nothing changes?",
     """\
-One operator with the flags it ships with (election on) over converged handlers, left alone after
-its first pass. Writes and other requests come from the audit log, CPU from the kernel's account of
-the process; the operator is asked nothing meanwhile. The Lease is no write here, and is shown.""",
+One operator with the default flags (leader election on) over converged handlers, idle after its
+first pass. Writes and other requests are from the audit log, the CPU time from the kernel; no
+client requests metrics meanwhile. Writes of the Lease do not count as writes, and have a row.""",
     measure,
     judge,
 )

@@ -1,7 +1,7 @@
-"""Restart: how long until an operator has looked at everything again, and what it costs the server.
+"""Restart: the time until an operator has reconciled everything again, and the server's cost.
 
-The rule kept here: a restart over converged handlers writes nothing, or the figure is worth
-nothing; so the writes are a figure with a target of their own.
+The rule kept here: a restart over converged handlers must write nothing, so the number of writes is
+a figure with a target of its own.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ QUIET_SECONDS = 3.0
 
 
 def measure(laboratory: Laboratory) -> Iterator[Sample]:
-    """For each count one control plane, on which the operator starts in each round."""
+    """For each count one control plane, and a start of the operator in each round."""
     settings = laboratory.settings
     for handlers in settings.restart_counts:
         with laboratory.cluster(laboratory.seeds.converged(handlers)) as cluster:
@@ -30,7 +30,7 @@ def measure(laboratory: Laboratory) -> Iterator[Sample]:
                     ready, passed = operator.start_and_pass(handlers)
                     cpu = machine.cpu_seconds(operator.pid)
                     time.sleep(QUIET_SECONDS)  # a late write is a write too
-                # A watch is in the log only when it has ended, with its operator.
+                # The audit log has a watch only after its end, with the operator's.
                 requests = audit.read(cluster.audit_log, mark)
                 laboratory.say(f"{handlers} handlers: {passed:.2f} s")
                 yield {
@@ -46,7 +46,7 @@ def measure(laboratory: Laboratory) -> Iterator[Sample]:
 
 
 def judge(samples: Sequence[Sample]) -> list[Row]:
-    """Seconds and writes for each count, then where the time went and every request."""
+    """Seconds and writes for each count, then CPU and the requests by verb."""
     rows, details = [], []
     for handlers in cases(samples, "handlers"):
         these = [sample for sample in samples if sample["handlers"] == handlers]
@@ -71,13 +71,13 @@ def judge(samples: Sequence[Sample]) -> list[Row]:
 
 MEASUREMENT = Measurement(
     "restart",
-    "How long until a restarted operator has looked at every handler again, and at what cost?",
+    "How long until a restarted operator has reconciled every handler again, and at what cost?",
     """\
 Converged handlers, each with Deployment, Service and a running pod; etcd and the API server only.
-From the start of the process (Python and all) until `/readyz` says ok, and until as many passes
-have ended as there are handlers. Without election: a new leader would wait for the old Lease
-first. Requests come from the audit log, read after the operator was stopped, so that its watches
-are in it.""",
+From the start of the process, Python included, until `/readyz` is ok, and until as many passes have
+ended as there are handlers. Without leader election: a new leader would first wait for the old
+Lease. Requests are from the audit log, read after the operator was stopped, so that it includes the
+watches.""",
     measure,
     judge,
 )

@@ -1,4 +1,4 @@
-"""The shape that all measurements have."""
+"""The type of all measurements."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from bench.laboratory import Laboratory
 
 @dataclass(frozen=True)
 class Measurement:
-    """One question, how it is answered, and the two functions that answer it.
+    """One question, the method of answering it, and the two functions.
 
-    ``method`` goes into the report as it is. ``measure`` yields a sample for each round of each
-    case; ``judge`` makes figures of all samples, those with a target first.
+    The report contains ``method`` unchanged. ``measure`` yields a sample for each round of each
+    case; ``judge`` turns all samples into rows, those with a target first.
     """
 
     name: str
@@ -25,5 +25,5 @@ class Measurement:
 
 
 def cases(samples: Sequence[Sample], field: str) -> list[int]:
-    """The different values of a whole-number field, ascending."""
+    """The distinct values of an integer field, ascending."""
     return sorted({int(sample[field]) for sample in samples})

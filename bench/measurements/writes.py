@@ -37,7 +37,7 @@ def measure(laboratory: Laboratory) -> Iterator[Sample]:
                 began = time.time()
                 asyncio.run(until_ready(laboratory.client(cluster), handlers))
                 operator.settle(3)
-                time.sleep(2)  # Events come after the statuses that they tell of
+                time.sleep(2)  # Events are written after the statuses
             requests = audit.read(cluster.audit_log, mark)
             ended = max(each.answered for each in requests if each.is_status)
             sample = count(requests, handlers)
@@ -53,14 +53,14 @@ async def until_ready(client: Client, handlers: Sequence[str]) -> None:
 
 
 def is_ready(handler: dict[str, object]) -> bool:
-    """Does the status say Ready?"""
+    """Is the condition Ready True?"""
     status = handler.get("status")
     conditions = status.get("conditions", ()) if isinstance(status, dict) else ()
     return any(each["type"] == "Ready" and each["status"] == "True" for each in conditions)
 
 
 def count(requests: Sequence[audit.Request], handlers: Sequence[str]) -> Sample:
-    """By sort of write, the number for each handler; ``other`` belongs to none of them."""
+    """The number of writes for each handler, by kind of write; ``other``: for no handler."""
     of_workload = {names.workload(name): name for name in handlers}
     found: defaultdict[str, Counter[str]] = defaultdict(Counter)
     other = 0
@@ -78,7 +78,7 @@ def count(requests: Sequence[audit.Request], handlers: Sequence[str]) -> Sample:
 
 
 def sort_of(request: audit.Request, of_workload: dict[str, str]) -> tuple[str, str]:
-    """What sort of write it was, and for which handler."""
+    """The kind of a write, and the name of its handler."""
     if request.resource == "events":
         return "events", request.name.rpartition(".")[0]
     if request.resource == "gatihandlers":
@@ -110,10 +110,10 @@ MEASUREMENT = Measurement(
     "How many writes does one handler cost from its creation until it is Ready?",
     """\
 The whole control plane, with kube-controller-manager, scheduler and kwok (pods become ready at
-once). The operator runs and is idle; then all handlers are created by a fast client, 32 in flight.
-From the audit log: every mutating request of the operator, refused ones too, by the handler that it
-was for. The handler with the most is judged: its children once each, at most three statuses, at
-most two Events.""",
+once). The operator runs and is idle; then a fast client creates all handlers, 32 in flight. Every
+mutating request of the operator in the audit log, refused ones too, is counted for its handler. The
+handler with the most writes is judged: one write for each child, at most three statuses, at most
+two Events.""",
     measure,
     judge,
 )

@@ -140,7 +140,7 @@ def test_a_running_pod_is_not_kept_in_memory() -> None:
     deployment = next(each.body for each in bodies.children(PARENT) if each.kind == DEPLOYMENT)
     pod = bodies.create_pod(deployment).body | bodies.run_pod(deployment).body
     watch = next(each for each in bodies.watched_kinds() if each.kind.kind == "Pod")
-    assert bodies.kept(watch, pod) is None
+    assert bodies.cached(watch, pod) is None
 
 
 def test_saved_clusters_of_other_versions_are_not_used() -> None:
@@ -396,7 +396,7 @@ def test_the_page_shows_verdicts_machine_load_and_earlier_runs() -> None:
     assert "| [rest](#rest) | writes | 0 | one round | ≤ 0 | met | **other** (9) |" in text
     assert "builder 50 %" in text
     assert "| cores | 2 |" in text
-    assert "Taken on another day" in text
+    assert "Measured on another day" in text
     assert "--quick" not in text
 
 
@@ -425,7 +425,7 @@ def test_a_picture_of_other_samples_is_not_shown(
     page = tmp_path / "page.md"
     done = CliRunner().invoke(cli, ["report", "--results", str(tmp_path), "--output", str(page)])
     assert done.exit_code == 0, done.output
-    assert "their library is missing" in done.output
+    assert "matplotlib is not installed" in done.output
     assert not stale.exists()
     assert ".svg" not in page.read_text("utf-8")
 
