@@ -166,9 +166,9 @@ def _frame_faults(resource: str) -> Iterator[Rule]:
     yield rule(fault="truncate")
     yield rule(fault="duplicate")
     yield rule(fault="replay")
-    yield rule(fault="delay", seconds=4.0, note="an old view")
+    yield rule(fault="delay", seconds=4.0, note="stale events")
     yield rule(fault="gone", note="410 as a frame")
-    yield rule(fault="gone", count=4, note="410 again and again")
+    yield rule(fault="gone", count=4, note="410 four times")
     yield rule(fault="error", code=500)
     yield rule(fault="silence", seconds=6.0, note="half-open, then reset")
 

@@ -1,8 +1,8 @@
-"""Make ./.venv from requirements.lock, with nothing but a bare Python.
+"""Create ./.venv from requirements.lock, with only a Python interpreter.
 
-uv is bootstrapped once into the per-user cache, at the version and hash that the lock names,
-and then installs everything else. Two runs at once wait for one another; nothing is downloaded
-that a cache already holds. Only the standard library is used here.
+uv is installed once into the per-user cache, with the version and hash of the lock, and then
+installs everything else. Parallel runs wait for one another; cached packages are not downloaded
+again. This script uses only the standard library.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ VENV = ROOT / ".venv"
 
 
 def main() -> int:
-    """Set up, or say in one line what is missing."""
+    """Install, or print the error; the exit code."""
     with (ROOT / ".setup.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         try:
@@ -37,7 +37,7 @@ def main() -> int:
 
 
 def install() -> None:
-    """Create the environment where there is none, and bring it to the lock."""
+    """Create the environment where it is missing, and install the locked packages."""
     uv = bootstrap_uv()
     if not (VENV / "bin" / "python").exists():
         print(f"setup: creating .venv with Python {sys.version.split()[0]}", flush=True)
@@ -55,7 +55,7 @@ def install() -> None:
 
 
 def bootstrap_uv() -> Path:
-    """The uv that the lock names, from the per-user cache or installed into it."""
+    """The path of the locked uv; installs it into the per-user cache where it is missing."""
     pin = re.search(r"^uv==(\S+)( \\\n    --hash=\S+)+", LOCK.read_text(), re.MULTILINE)
     if pin is None:
         raise RuntimeError("requirements.lock does not name uv; run make lock")
@@ -87,7 +87,7 @@ def bootstrap_uv() -> Path:
 
 
 def run(command: list[str | Path]) -> None:
-    """Run one command to its end; what it printed is shown only if it fails."""
+    """Run one command; raises CalledProcessError with its output where it fails."""
     environment = {k: v for k, v in os.environ.items() if k != "VIRTUAL_ENV"}
     subprocess.run(command, check=True, capture_output=True, text=True, env=environment)
 

@@ -1,12 +1,12 @@
-"""``python -m scripts.tables [--check]``: writes the tables of docs that repeat what code states.
+"""``python -m scripts.tables [--check]``: writes the tables of docs that are generated from code.
 
-Such a table stands in a page between two comments, and nobody edits it by hand:
+Such a table is between two comments of a page, and must not be edited by hand:
 
     <!-- generated: NAME -->
     <!-- end of generated -->
 
-Exit 0 when the pages are (now) what the code states; with ``--check`` exit 1 and one line that
-names the pages which are not.
+Exit code 0 when the pages are up to date; with ``--check`` exit code 1 and a line with the names of
+the outdated pages.
 """
 
 from __future__ import annotations
@@ -51,14 +51,14 @@ def oracles() -> Iterator[Row]:
 
 
 def masks() -> Iterator[Row]:
-    """What the fault rig does not compare."""
+    """The masks of the fault rig."""
     yield "mask", "reason"
     for name, mask in MASKS.items():
         yield name, mask.reason
 
 
 def mutations() -> Iterator[Row]:
-    """The bugs that the fault rig puts into the operator."""
+    """The mutations of the fault rig."""
     yield "mutation", "the bug", "caught by"
     for each in MUTATIONS:
         yield f"`{each.name}`", each.bug, ", ".join(f"`{name}`" for name in each.oracles)
@@ -73,13 +73,13 @@ TABLES: Mapping[str, Mapping[str, Table]] = {
         "mutations": mutations,
     }
 }
-"""Per page, its generated tables by name."""
+"""The generated tables by name, of each page."""
 
 
 def written(text: str, tables: Mapping[str, Table]) -> str:
-    """The text of a page with these tables in their blocks.
+    """The text of a page with the given tables in its blocks.
 
-    ValueError where the blocks of the page are not those of the tables, each once.
+    Raises ValueError unless the page has exactly one block for each table, in order.
     """
     if (found := _BLOCK.findall(text)) != list(tables):
         raise ValueError(f"blocks {found}, tables {list(tables)}")
@@ -87,14 +87,14 @@ def written(text: str, tables: Mapping[str, Table]) -> str:
 
 
 def first_paragraph(described: object) -> str:
-    """The first paragraph of a docstring, as one line. ValueError where there is none."""
+    """The first paragraph of a docstring, as one line. Raises ValueError without a docstring."""
     if not described.__doc__:
         raise ValueError(f"{described} has no docstring")
     return " ".join(described.__doc__.split("\n\n")[0].split())
 
 
 def outdated(root: Path = ROOT) -> list[str]:
-    """The pages that are not what the code states."""
+    """The outdated pages."""
     pages = {page: (root / page).read_text("utf-8") for page in TABLES}
     return [page for page, text in pages.items() if written(text, TABLES[page]) != text]
 
@@ -107,7 +107,7 @@ def _block(name: str, rows: Iterable[Row]) -> str:
 
 
 def main() -> None:
-    """Write the tables, or compare them."""
+    """Write the tables, or with --check compare them."""
     if "--check" not in sys.argv[1:]:
         for page, tables in TABLES.items():
             path = ROOT / page

@@ -132,7 +132,7 @@ def test_a_removed_webhook_leaves_nothing_registered(cluster: Cluster, namespace
     with pytest.raises(ApiError), MutatingWebhook(cluster, "Not a name", "deny") as webhook:
         pass
     assert webhook.name not in registered()
-    with pytest.raises(ValueError, match="no behaviour 'sulk'"):
+    with pytest.raises(ValueError, match="not a behaviour: 'sulk'"):
         MutatingWebhook(cluster, namespace, "sulk")  # type: ignore[arg-type]
 
 
