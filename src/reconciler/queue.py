@@ -43,6 +43,11 @@ class WorkQueue(Generic[K]):
     def __len__(self) -> int:
         return len(self._ready)
 
+    @property
+    def idle(self) -> bool:
+        """Does no key wait for a worker, and has no worker a key?"""
+        return not self._ready and not self._active
+
     def remembered(self) -> int:
         """Of how many keys anything is remembered: ready, worked on, delayed or failing."""
         parts = (self._dirty, self._active, self._timers, self._failures, self._not_before)

@@ -28,7 +28,8 @@ PATIENCE = 10.0
 LINGER = 600.0
 """Seconds that a demanded watch outlives its last demand."""
 
-LISTS_AT_ONCE = 4
+LISTS_AT_ONCE = 8
+"""Bounds the memory of a start: objects are decoded while they are listed."""
 
 OnChange = Callable[[Watch, Object | None, Object | None], None]
 """Called with the cached watch and (old, new) after its cache changed."""

@@ -30,6 +30,20 @@ async def test_a_key_added_during_its_pass_is_handed_out_after_it():
     assert await queue.get() == "a"
 
 
+async def test_a_queue_is_idle_without_ready_and_active_keys():
+    queue: WorkQueue[int] = WorkQueue()
+    assert queue.idle
+    queue.add_after(2, 60)
+    assert queue.idle
+    queue.add(1)
+    assert not queue.idle
+    key = await queue.get()
+    assert not queue.idle
+    queue.done(key)
+    assert queue.idle
+    queue.close()
+
+
 async def test_two_workers_never_hold_one_key():
     queue: WorkQueue[int] = WorkQueue()
     held: set[int] = set()

@@ -116,7 +116,7 @@ class _Process:
             settings.name,
             os.environ.get("POD_NAME", ""),
             dropped=telemetry.event_dropped,
-            busy=lambda: len(self._runtime.queue) > 0,
+            busy=lambda: not self._runtime.queue.idle,
         )
         self._runtime = Runtime(
             self._client,

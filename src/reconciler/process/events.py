@@ -41,7 +41,8 @@ REMEMBERED = 1024
 WAITING = 4000
 """Events waiting to be written; new ones above that are dropped."""
 PAUSE_WHILE_BUSY = 0.2
-"""Seconds before each Event while keys wait for a worker, and at most half of WAITING is full."""
+"""Seconds before each Event while there are keys to reconcile, and half of WAITING is free: an
+Event is a write that no object waits for."""
 
 _QUIET = QUIET.total_seconds()
 _TRIES = 3
@@ -130,7 +131,7 @@ class Recorder:
     ``component`` is the controller's name, ``instance`` the process (the lease identity).
     ``dropped`` is called for each Event that is dropped, with the reason: ``queue_full``, ``spam``,
     ``not_leader``, ``refused`` (by the API server) or ``unreachable``. ``busy`` returns whether
-    keys wait for a worker.
+    keys wait for a worker or are reconciled.
     """
 
     def __init__(
