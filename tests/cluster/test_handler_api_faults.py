@@ -160,8 +160,8 @@ def test_a_webhook_that_is_down_is_reported_and_heals(
     operator: OperatorProcess, objects: Objects, broken_webhook: Callable[[], None]
 ) -> None:
     objects.handler("web")
-    told = objects.wait_for_reason("web", "ApiRefused")
-    assert "failed calling webhook" in told["message"]
+    reported = objects.wait_for_reason("web", "ApiRefused")
+    assert "failed calling webhook" in reported["message"]
     assert operator.answer("/healthz")[0] == 200
     broken_webhook()
     objects.ready("web")

@@ -79,10 +79,10 @@ def test_a_name_clash_is_reported_and_heals_by_itself(
     before = settled(objects, resource)
     objects.handler("web")
     objects.handler("bystander")
-    told = objects.wait_for_reason("web", "NameConflict")
+    reported = objects.wait_for_reason("web", "NameConflict")
     kind = FOREIGN[resource]["kind"]
-    assert f"{kind} handler-web exists already" in told["message"]
-    assert "gati.dev/adopt=web" in told["message"]
+    assert f"{kind} handler-web exists already" in reported["message"]
+    assert "gati.dev/adopt=web" in reported["message"]
     handler = objects.existing("gatihandlers", "web")
     assert handler["status"]["phase"] == "Failed"
     assert condition(handler, "Stalled")["status"] == "True"
@@ -114,8 +114,8 @@ def test_a_name_clash_of_any_other_child_is_reported(
 ) -> None:
     before = make_foreign(objects, resource)["metadata"]["uid"]
     objects.handler("web", **SPEC)
-    told = objects.wait_for_reason("web", "NameConflict")
-    assert f"{FOREIGN[resource]['kind']} handler-web" in told["message"]
+    reported = objects.wait_for_reason("web", "NameConflict")
+    assert f"{FOREIGN[resource]['kind']} handler-web" in reported["message"]
     operator.settle()
     after = objects.existing(resource, "handler-web")
     assert after["metadata"]["uid"] == before
@@ -197,8 +197,8 @@ def test_a_child_of_a_live_parent_is_not_adopted(
         objects, "services", ownerReferences=[owner], annotations={"gati.dev/adopt": "web"}
     )
     objects.handler("web")
-    told = objects.wait_for_reason("web", "NameConflict")
-    assert "it belongs to ConfigMap handler-web" in told["message"]
+    reported = objects.wait_for_reason("web", "NameConflict")
+    assert "it belongs to ConfigMap handler-web" in reported["message"]
     operator.settle()
     after = objects.existing("services", "handler-web")
     assert after["metadata"]["resourceVersion"] == before["metadata"]["resourceVersion"]

@@ -13,7 +13,7 @@ BEHAVIOUR = "devcluster/behaviour"
 
 
 @pytest.mark.parametrize(
-    ("behaviour", "reason", "says"),
+    ("behaviour", "reason", "message"),
     [
         ("image-pull-backoff", "ImagePullBackOff", "web:v1.0.0 cannot be pulled"),
         ("crash-loop", "CrashLoopBackOff", "keeps ending with exit code 1"),
@@ -21,12 +21,12 @@ BEHAVIOUR = "devcluster/behaviour"
     ],
 )
 def test_the_reason_of_failing_pods_comes_and_goes(
-    operator: OperatorProcess, objects: Objects, behaviour: str, reason: str, says: str
+    operator: OperatorProcess, objects: Objects, behaviour: str, reason: str, message: str
 ) -> None:
     objects.handler("web", replicas=2, podLabels={BEHAVIOUR: behaviour})
-    told = objects.wait_for_reason("web", reason)
-    assert says in told["message"]
-    assert told["status"] == "False"
+    reported = objects.wait_for_reason("web", reason)
+    assert message in reported["message"]
+    assert reported["status"] == "False"
     assert objects.existing("gatihandlers", "web")["status"]["phase"] == "Failed"
     eventually(
         lambda: [
@@ -64,19 +64,19 @@ def test_pods_that_never_get_ready_leave_it_reconciling(
     operator: OperatorProcess, objects: Objects
 ) -> None:
     objects.handler("web", podLabels={BEHAVIOUR: "never-ready"})
-    told = objects.wait_for_reason("web", "Progressing")
+    reported = objects.wait_for_reason("web", "Progressing")
     eventually(lambda: objects.list("pods", "gati.dev/workload=handler-web"))
     operator.settle(2.0)
     handler = objects.existing("gatihandlers", "web")
-    assert told["status"] == "False"
+    assert reported["status"] == "False"
     assert condition(handler, "Reconciling")["status"] == "True"
     assert "0 of 1 replicas ready" in condition(handler, "Ready")["message"]
 
 
 def test_unschedulable_pods_are_reported(operator: OperatorProcess, objects: Objects) -> None:
     objects.handler("web", nodeSelector={"disk": "of-gold"})
-    told = objects.wait_for_reason("web", "Unschedulable")
-    assert "node" in told["message"]
+    reported = objects.wait_for_reason("web", "Unschedulable")
+    assert "node" in reported["message"]
 
 
 def test_an_exceeded_quota_is_reported_and_lifting_it_heals(
@@ -93,8 +93,8 @@ def test_an_exceeded_quota_is_reported_and_lifting_it_heals(
     )
     eventually(lambda: objects.existing("resourcequotas", "small").get("status"))
     objects.handler("web", replicas=3)
-    told = objects.wait_for_reason("web", "QuotaExceeded")
-    assert "exceeded quota: small" in told["message"]
+    reported = objects.wait_for_reason("web", "QuotaExceeded")
+    assert "exceeded quota: small" in reported["message"]
     objects.merge("resourcequotas", "small", {"spec": {"hard": {"pods": "10"}}})
     # The Deployment's controller has a backoff of its own.
     objects.ready("web", 120)
@@ -108,8 +108,8 @@ def test_a_permanent_refusal_is_reported_once_and_rarely_retried(
         "bad",
         env=[{"name": "A", "valueFrom": {"fieldRef": {"fieldPath": "metadata.nope"}}}],
     )
-    told = objects.wait_for_reason("bad", "ApiRefused")
-    assert "metadata.nope" in told["message"]
+    reported = objects.wait_for_reason("bad", "ApiRefused")
+    assert "metadata.nope" in reported["message"]
     objects.ready("good")
     mark = operator.audit_mark()
     operator.settle(0.1)
@@ -136,8 +136,8 @@ def test_a_missing_image_is_reported_and_a_default_heals_it(
     operator: OperatorProcess, objects: Objects
 ) -> None:
     objects.handler("web", image=None, version=None)
-    told = objects.wait_for_reason("web", "ImageMissing")
-    assert "--default-image" in told["message"]
+    reported = objects.wait_for_reason("web", "ImageMissing")
+    assert "--default-image" in reported["message"]
     assert objects.children("web") == {}
     assert operator.terminate() == 0
     operator.run("--default-image=default:v1")

@@ -172,7 +172,7 @@ def test_every_right_is_used_or_has_a_reviewed_reason(
 
 
 def conflicts(objects: Objects, kind: str) -> bool:
-    """Does the handler say that its name is taken by an object of that kind?"""
+    """Does the handler report that its name is taken by an object of that kind?"""
     found = condition(objects.existing("gatihandlers", "taken"), "Ready")
     return found.get("reason") == "NameConflict" and kind in found["message"]
 

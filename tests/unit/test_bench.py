@@ -188,7 +188,7 @@ def test_only_whole_lines_of_the_one_user_count() -> None:
     assert found[0].answered - found[0].received == pytest.approx(0.5)
 
 
-def test_a_write_is_no_read_no_dry_run_and_no_lease() -> None:
+def test_reads_dry_runs_and_leases_are_not_writes() -> None:
     lines = [
         event("list", "services"),
         event("patch", "services", uri="/x?dryRun=All"),

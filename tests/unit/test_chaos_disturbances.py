@@ -77,7 +77,7 @@ def test_a_stale_server_is_behind_before_anybody_reads_from_it():
     assert second == ("redirect", "https://127.0.0.1:2", Path("ca"))
 
 
-def test_an_operator_is_led_backward_alive(monkeypatch: pytest.MonkeyPatch):
+def test_an_operator_is_moved_to_a_stale_server_alive(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(disturbances, "DONE_SECONDS", 0.0)
     monkeypatch.setattr(disturbances, "CATCH_UP_SECONDS", 0.0)
     calls = disturbed("backward-apiserver")

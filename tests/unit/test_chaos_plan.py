@@ -113,7 +113,7 @@ def test_an_unknown_field_or_value_is_named(tmp_path: Path, change: dict[str, ob
 
 
 @pytest.mark.parametrize("text", ["", "[]", "{", '{"group": "g"}'])
-def test_what_is_no_plan_is_refused(tmp_path: Path, text: str):
+def test_an_invalid_plan_is_refused(tmp_path: Path, text: str):
     (tmp_path / "plan.json").write_text(text, "utf-8")
     with pytest.raises(ValueError, match=r"plan\.json"):
         load(tmp_path / "plan.json")

@@ -31,7 +31,7 @@ def test_the_previous_release_runs_the_source_of_the_rig(
     assert decode(environment[VARIABLE]) == PREVIOUS
 
 
-def test_nothing_of_a_release_outlives_it():
+def test_every_release_sets_the_same_environment():
     assert set(program()[1]) == set(program(PREVIOUS)[1]) == set(program(impaired=True)[1])
 
 

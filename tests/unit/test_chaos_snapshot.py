@@ -168,14 +168,14 @@ def test_a_mask_hides_what_it_names(mask: str):
 
 
 @pytest.mark.parametrize("mask", HIDDEN)
-def test_what_a_mask_hides_is_seen_without_it(mask: str, monkeypatch: pytest.MonkeyPatch):
+def test_a_masked_difference_is_seen_without_its_mask(mask: str, monkeypatch: pytest.MonkeyPatch):
     others = {name: each for name, each in MASKS.items() if name != mask}
     monkeypatch.setattr("chaos.snapshot.MASKS", others)
     assert difference(snapshot(of(), MANAGER), snapshot(of(HIDDEN[mask]), MANAGER)) != []
 
 
 @pytest.mark.parametrize("place", SEEN)
-def test_all_else_is_compared_and_named(place: str):
+def test_every_other_field_is_compared_and_named(place: str):
     found = difference(snapshot(of(), MANAGER), snapshot(of(SEEN[place]), MANAGER))
     assert [line.split(": ")[0] for line in found] == [place]
 

@@ -11,7 +11,7 @@ from contract.model import Object
 @pytest.mark.parametrize(
     "containers", [None, [{"name": "a"}], [{"name": "a", "image": ""}], [{"image": f"{MIRROR}a"}]]
 )
-def test_a_container_without_an_image_is_left_alone(containers: list[Object] | None) -> None:
+def test_a_container_without_an_image_is_unchanged(containers: list[Object] | None) -> None:
     pod: Object = {"kind": "Pod", "spec": {"containers": containers}}
     deployment: Object = {"kind": "Deployment", "spec": {"template": pod}}
     assert changes("rewrite-image", pod, 1) == changes("rewrite-image", deployment, 1) == []

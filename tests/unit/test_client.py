@@ -46,7 +46,7 @@ async def test_a_429_is_text_with_its_wait_in_a_header(server, connect):
 
 
 @pytest.mark.parametrize("header", ["²", "soon", "-7", "Wed, 21 Oct 2026 07:28:00 GMT"])
-async def test_a_wait_that_is_no_number_of_seconds_is_none(server, connect, header):
+async def test_a_retry_after_without_seconds_is_none(server, connect, header):
     server.responds("busy\n", status=503, headers={"Retry-After": header})
     with pytest.raises(ApiError) as caught:
         await connect().list(POD)
@@ -62,13 +62,13 @@ async def test_a_proxys_page_is_cut_to_its_text(server, connect):
     assert len(caught.value.message) == 1024
 
 
-async def test_a_page_with_a_good_status_is_no_answer(server, connect):
+async def test_a_page_with_status_200_is_not_an_answer(server, connect):
     server.responds("<html>sign in</html>", content_type="text/html")
     with pytest.raises(Unreachable, match="not JSON"):
         await connect().get(POD, "n", "a")
 
 
-async def test_a_list_without_metadata_is_no_answer(server, connect):
+async def test_a_list_without_metadata_is_not_an_answer(server, connect):
     """Taken for a list of nothing it would let everything seem to be gone."""
     server.responds("{}", content_type="application/json")
     with pytest.raises(Unreachable, match="no list"):
@@ -352,7 +352,7 @@ WRITES: list[Callable[[Client], Awaitable[Any]]] = [
 ]
 
 
-async def test_requests_are_what_the_api_expects(server, connect):
+async def test_requests_have_the_paths_and_bodies_of_the_api(server, connect):
     client = connect()
     for write in WRITES:
         await write(client)

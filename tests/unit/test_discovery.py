@@ -92,7 +92,7 @@ UNKNOWN: dict[str, bool | None] = {"Deployment": None, "HTTPRoute": None, "Scale
 FIRST = {"Deployment": True, "HTTPRoute": True, "ScaledObject": False}
 
 
-async def test_nothing_is_known_before_a_discovery_worked(bench):
+async def test_no_kind_is_known_before_a_successful_discovery(bench):
     assert bench.state() == UNKNOWN
     bench.server.error = Unreachable("refused")
     await bench.start()

@@ -179,7 +179,7 @@ def test_any_text_is_read_or_refused(text):
         lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3),
     )
 )
-def test_what_is_dumped_is_read_back(value):
+def test_a_dumped_document_is_read_back(value):
     obj = {"apiVersion": "v1", "kind": "A", "value": value}
     text = documents.dump([obj])
     again = load(json.dumps(obj))

@@ -362,7 +362,7 @@ async def test_a_trouble_is_announced_once_and_so_is_its_end(make):
     assert troubles == ["connection refused", "timed out", "connection refused", ""]
 
 
-async def test_looking_does_not_make_a_question_earlier(make):
+async def test_a_second_look_does_not_make_a_question_earlier(make):
     source = ScriptedSource("git", echo)
     source.fail_next(*[Unavailable("down")] * 100)
     bench = make(source)
@@ -647,7 +647,7 @@ async def test_a_process_that_died_gets_no_answer_any_more(make):
     assert (len(source.calls), bench.announced) == (4, [])
 
 
-async def test_a_close_ends_what_hangs_and_asks_nothing_more(make):
+async def test_a_close_ends_hanging_questions_and_asks_no_more(make):
     source = ScriptedSource("git", echo, at_once=4)
     source.hold()
     bench = make(source)
@@ -736,7 +736,7 @@ async def behave(behaviour: str) -> str:
     at_once=st.integers(1, 3),
     within=st.sampled_from([None, 0.0, 5.0]),
 )
-def test_in_any_interleaving_bounds_hold_and_nothing_stays(steps, behaviours, at_once, within):
+def test_bounds_hold_and_nothing_leaks_in_any_interleaving(steps, behaviours, at_once, within):
     script = itertools.cycle(behaviours)
 
     async def run() -> None:

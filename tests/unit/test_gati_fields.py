@@ -62,7 +62,7 @@ def test_every_other_field_counts_in_the_made_version(path):
     assert (first != second) == counts
 
 
-def test_what_does_not_count_in_the_version_is_a_field():
+def test_every_unversioned_path_is_a_field():
     assert SCHEMA["properties"].keys() >= GatiHandlerSpec.not_versioned
 
 

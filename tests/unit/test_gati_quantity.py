@@ -65,7 +65,7 @@ def test_a_quantity_is_written_as_the_api_server_stores_it(written, stored):
 @pytest.mark.parametrize(
     "text", ["", "Mi", "1mi", "1 Gi", "-1", "+1", "1e", "1.2.3", "1e999", "9" * 60, "10E", "NaN"]
 )
-def test_what_is_no_quantity_or_too_large_is_refused(text):
+def test_an_invalid_or_too_large_quantity_is_refused(text):
     with pytest.raises(ValueError, match=r"quantity|more than"):
         canonical(text)
 

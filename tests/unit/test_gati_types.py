@@ -170,7 +170,7 @@ PARTS = [
 @pytest.mark.parametrize("part", PARTS)
 @settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
 @given(data=st.data())
-def test_what_the_schema_allows_is_read_unless_a_rule_refuses_it(part, data):
+def test_an_object_that_fits_schema_and_rules_is_read(part, data):
     schema = part_schema(part)
     value = data.draw(values(schema))
     refusal = None
@@ -186,7 +186,7 @@ def test_what_the_schema_allows_is_read_unless_a_rule_refuses_it(part, data):
 @pytest.mark.parametrize("part", PARTS)
 @settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
 @given(data=st.data())
-def test_what_the_schema_refuses_is_not_read(part, data):
+def test_an_object_that_the_schema_refuses_is_not_read(part, data):
     schema = part_schema(part)
     value = data.draw(values(schema))
     places = list(places_in(value))

@@ -28,7 +28,7 @@ def test_different_parts_give_different_hashed_names(one, other):
         assert dns_name(*one, always_hash=True) != dns_name(*other, always_hash=True)
 
 
-def test_a_name_that_fits_is_left_alone():
+def test_a_name_that_fits_is_unchanged():
     assert dns_name("handler", "users-api") == "handler-users-api"
 
 

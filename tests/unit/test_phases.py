@@ -141,7 +141,7 @@ def test_the_event_leads_to_the_documented_phase_and_wait(row):
 
 @pytest.mark.parametrize("before", [IN_PAGES, *WATCHES])
 @pytest.mark.parametrize("code", [500, 503])
-def test_a_5xx_too_often_lists_again(before, code):
+def test_a_repeated_5xx_lists_again(before, code):
     (event,) = refused(code, failures=FAILURES_IN_DOUBT)
     after, wait = next_phase(before, event)
     assert (after, wait) == (replace(before, phase=before.listing), Wait.BACKOFF)
@@ -176,7 +176,7 @@ def test_a_410_of_a_list_backs_off(before):
 
 
 @pytest.mark.parametrize("code", [401, 403])
-def test_a_refusal_is_believed_after_some_doubts(code):
+def test_a_repeated_refusal_waits_for_the_right(code):
     progress, waits = WATCHES[0], []
     for _ in range(REFUSALS_IN_DOUBT + 1):
         progress, wait = next_phase(progress, Ended(ApiError(code), synced=True))
@@ -184,7 +184,7 @@ def test_a_refusal_is_believed_after_some_doubts(code):
     assert waits == [Wait.BACKOFF] * REFUSALS_IN_DOUBT + [Wait.FOR_RIGHT]
 
 
-def test_a_watch_that_worked_ends_the_doubts():
+def test_a_watch_that_worked_resets_the_refusals():
     doubted = replace(WATCHES[0], refusals=REFUSALS_IN_DOUBT)
     after, _ = next_phase(doubted, Ended(frames=1))
     assert after.refusals == 0

@@ -103,7 +103,7 @@ def test_an_empty_field_is_as_good_as_an_absent_one():
         ("", "holds no object of the kinds"),
     ],
 )
-def test_what_is_not_a_gati_object_is_refused(text, message):
+def test_a_file_without_a_gati_object_is_refused(text, message):
     done = plan(text.replace("gatiHandler", "gatihandler"))
     assert done.exit_code == 2
     assert message in done.stderr
@@ -131,13 +131,13 @@ def assert_ended_in_order(done):
 
 
 @given(st.binary() | st.text().map(lambda text: f"{HEAD}{text}"))
-def test_any_bytes_end_in_order(text):
+def test_any_bytes_are_read_or_refused(text):
     assert_ended_in_order(plan(text))
 
 
 @given(st.data())
 @settings(max_examples=60)
-def test_any_object_ends_in_order(data):
+def test_any_object_is_planned_or_refused(data):
     kind = data.draw(st.sampled_from(sorted(DEFINITIONS)))
     schema = DEFINITIONS[kind]["spec"]["versions"][0]["schema"]["openAPIV3Schema"]
     if kind == "GatiHandler" and data.draw(st.booleans()):

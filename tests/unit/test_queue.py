@@ -181,7 +181,7 @@ async def test_a_drop_takes_no_wake_up_from_another_key():
         max_size=40,
     )
 )
-def test_whatever_is_added_and_not_dropped_is_handed_out_once(steps: list[tuple[str, str]]):
+def test_every_added_key_is_handed_out_once_unless_dropped(steps: list[tuple[str, str]]):
     async def run() -> None:
         queue: WorkQueue[str] = WorkQueue()
         owed: set[str] = set()

@@ -206,7 +206,7 @@ async def test_a_stream_that_breaks_resumes_where_it_was(bench):
     assert bench.reflector.reason == ""
 
 
-async def test_backoff_grows_and_heals(bench):
+async def test_the_backoff_grows_and_resets(bench):
     bench.api.failures = [Unreachable("down")] * 10
     bench.start()
     await asyncio.sleep(1)
@@ -226,7 +226,7 @@ async def test_backoff_grows_and_heals(bench):
     assert bench.reflector.state is State.WATCHING
 
 
-async def test_retry_after_is_obeyed_within_reason(bench):
+async def test_a_retry_after_is_obeyed_up_to_its_limit(bench):
     bench.api.failures = [
         ApiError(429, "TooManyRequests", "", retry_after=20),
         ApiError(503, "", "", retry_after=86_400),
@@ -282,7 +282,7 @@ async def test_a_kind_that_goes_away_unsyncs_and_its_return_is_diffed(bench):
 
 
 @pytest.mark.parametrize("fails", [False, True])
-async def test_a_watch_without_any_frame_is_not_trusted(bench, monkeypatch, fails):
+async def test_a_watch_without_a_frame_lists_again(bench, monkeypatch, fails):
     """A restored backup: the version to resume from lies in the future, and nothing ever comes."""
     bench.api.write("a", "before")
     bench.start()

@@ -249,7 +249,7 @@ def test_tracebacks_hold_no_credential_and_no_local_variables(style):
     assert held not in stream.getvalue()
 
 
-def test_what_is_not_a_credential_stays():
+def test_a_text_without_a_credential_stays():
     plain = {
         "key": "Widget/ns/w",
         "secretName": "web-tls",

@@ -196,7 +196,7 @@ async def test_a_new_parent_is_reconciled(bench):
     assert await bench.queued() == ["w"]
 
 
-async def test_nothing_is_remembered_of_a_parent_that_is_gone(bench):
+async def test_nothing_is_remembered_of_a_deleted_parent(bench):
     ask = Ask.of("git", "a")
     bench.triggers.subscribe(key(), [Need(POD, "shop", name="x"), ask])
     bench.triggers.park(key(), MAPS)
