@@ -23,7 +23,7 @@ from gati.handler.resolve import Handler, Invalid
 from gati.kinds import GROUP
 from objects.kinds import DEPLOYMENT
 from reconciler.apply import KubernetesTarget
-from reconciler.cache import Held, NamespacedName, Store
+from reconciler.cache import Store
 from reconciler.child_write import ChildWrite
 from reconciler.client.api import Api, ApiError, Unreachable
 from reconciler.client.client import Client
@@ -31,6 +31,7 @@ from reconciler.client.credentials import Proof
 from reconciler.client.transport import Call, Transport
 from reconciler.contention import Repairs
 from reconciler.converge import Decision, Step
+from reconciler.held import Held, NamespacedName
 from reconciler.loop import Outcome, Reconciler
 from reconciler.phases import Ended, Event, Progress, Wait
 from reconciler.process.leader import LeaderThread

@@ -3,55 +3,36 @@
 The rule: a version of an object replaces an older one and never a newer one, from whichever source
 the two came. A list or a watch is complete up to its resource version. So the answer to an own
 write that is not newer adds nothing, and an object that is missing from a list is deleted unless
-the cached version is newer than the list. Callbacks get each change,
-even a deletion that a gap hid.
-
-Objects are held encoded and decoded for each reader: as dicts they take ten times the memory, and
-a reader that changes its copy changes no other reader's.
+the cached version is newer than the list. Callbacks get each change, even a deletion that a gap
+hid. Objects are held encoded (see ``held``) and decoded for each reader.
 """
 
 from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from typing import Any, TypeVar
-
-import msgspec
-import structlog
+from typing import Any
 
 from contract.demands import Need, Watch
-from contract.metadata import key_parts, known_newer, newer
+from contract.metadata import known_newer, newer
 from contract.model import Kind, Object
 from reconciler.client.api import WatchEvent
-
-NamespacedName = tuple[str, str]
-"""(namespace, name); the namespace of a cluster-scoped object is empty."""
+from reconciler.held import (
+    Held,
+    NamespacedName,
+    held_form,
+    is_terminating,
+    is_unchanged,
+    name_of,
+    uid_of,
+    version_of,
+)
 
 OnChange = Callable[[Object | None, Object | None], None]
 """Called with (old, new) after the store changed; None where there was or is no object."""
 
 _REMOVED_LIMIT = 10_000
 """Own deletes to remember whose DELETED frame has not come; a watch confirms them in seconds."""
-
-T = TypeVar("T")
-
-log = structlog.stdlib.get_logger(__name__)
-
-
-class Held(msgspec.Struct, frozen=True, gc=False):  # no cycles: the collector skips it
-    """One object as the store holds it: encoded, beside the values that the store compares."""
-
-    uid: str
-    version: str
-    owners: tuple[str, ...]
-    index: str | None
-    content: bytes
-
-    def decoded(self) -> Object:
-        """The object; the caller may change it."""
-        obj: Object = msgspec.json.decode(self.content)
-        return obj
-
 
 Change = tuple[Held | None, Held | None]
 """(old, new); None where there was or is no object."""
@@ -149,7 +130,7 @@ class Store:
         """Take the answer to an own write, ahead of the watch."""
         # An answer that the watch has passed is held already, or the object was deleted since.
         passed = self._seen_up_to.get(self._scope(obj["metadata"].get("namespace", "")), "")
-        if newer(_version(obj), passed) and not self._is_before_own_delete(obj):
+        if newer(version_of(obj), passed) and not self._is_before_own_delete(obj):
             self._upsert(obj)
 
     def remove(self, obj: Object) -> None:
@@ -158,9 +139,9 @@ class Store:
         Frames of the object that are still on their way do not bring it back. An object that is
         not held was reported as deleted by the watch before.
         """
-        key = key_parts(obj)
+        key = name_of(obj)
         held = self._objects.get(key)
-        if not held or held.uid != _uid(obj):
+        if not held or held.uid != uid_of(obj):
             return
         self._removed[held.uid] = self._scope(key[0])
         if len(self._removed) > _REMOVED_LIMIT:
@@ -176,14 +157,14 @@ class Store:
         if event.type == "BOOKMARK":
             return
         if event.type == "DELETED":
-            self._removed.pop(_uid(obj), None)
+            self._removed.pop(uid_of(obj), None)
             self._drop(obj)
         elif not self._is_before_own_delete(obj):
             self._upsert(obj)
 
     def cut(self, objects: Iterable[Object]) -> dict[NamespacedName, Held]:
         """The objects as the store will hold them, without those that ``keep`` drops."""
-        cut = ((key_parts(obj), self._reduced(obj)) for obj in objects)
+        cut = ((name_of(obj), held_form(obj, self.watch, self._owners)) for obj in objects)
         return {key: held for key, held in cut if held is not None}
 
     def replace(
@@ -203,7 +184,7 @@ class Store:
         listed = {
             key: new
             for key, new in listed.items()
-            if new.uid not in self._removed or _is_terminating(new.decoded())
+            if new.uid not in self._removed or is_terminating(new.decoded())
         }
         # Where versions cannot be compared, an object that is not listed is gone.
         changes = [
@@ -244,38 +225,26 @@ class Store:
 
     def _is_before_own_delete(self, obj: Object) -> bool:
         """Is this a version from before an own delete of the object?"""
-        return _uid(obj) in self._removed and not _is_terminating(obj)
+        return uid_of(obj) in self._removed and not is_terminating(obj)
 
     def _drop(self, obj: Object) -> None:
         """Forget this object, unless another one has its name or a later version is held."""
-        key = key_parts(obj)
+        key = name_of(obj)
         held = self._objects.get(key)
-        if held and held.uid == _uid(obj) and not known_newer(held.version, _version(obj)):
+        if held and held.uid == uid_of(obj) and not known_newer(held.version, version_of(obj)):
             self._announce(*self._set(key, None))
 
     def _upsert(self, obj: Object) -> None:
         """Store an object unless it is older than what is held."""
-        key = key_parts(obj)
-        if self._is_later(_version(obj), key):
-            for change in self._exchange(key, self._reduced(obj)):
+        key = name_of(obj)
+        if self._is_later(version_of(obj), key):
+            for change in self._exchange(key, held_form(obj, self.watch, self._owners)):
                 self._announce(*change)
 
     def _is_later(self, version: str, key: NamespacedName) -> bool:
         """Is the version later than the one that is held under the key?"""
         held = self._objects.get(key)
         return held is None or newer(version, held.version)
-
-    def _reduced(self, obj: Object) -> Held | None:
-        """The object without managed fields, which can be most of it, as ``keep`` returns it."""
-        metadata = obj["metadata"].items()
-        whole = {**obj, "metadata": {k: value for k, value in metadata if k != "managedFields"}}
-        kept = call_domain(self.watch.keep, whole, otherwise=whole) if self.watch.keep else whole
-        if kept is None:
-            return None
-        index = call_domain(self.watch.index, kept, None) if self.watch.index else None
-        # A copy, because the bytes of encode keep spare memory at their end.
-        content = bytes(memoryview(msgspec.json.encode(kept)))
-        return Held(_uid(obj), _version(obj), self._owners(kept), index, content)
 
     def _exchange(self, key: NamespacedName, new: Held | None) -> list[Change]:
         """Store an object; first delete another one of its name, as a change of its own."""
@@ -303,7 +272,7 @@ class Store:
         """Call ``on_change``, unless only the resource version differs."""
         old = before.decoded() if before else None
         new = after.decoded() if after else None
-        if _is_unchanged(old, new):
+        if is_unchanged(old, new):
             return
         for callback in self.on_change:
             callback(old, new)
@@ -315,36 +284,3 @@ def _discard(index: dict[Any, set[NamespacedName]], value: object, key: Namespac
         keys.discard(key)
         if not keys:
             del index[value]
-
-
-def _uid(obj: Object) -> str:
-    return str(obj["metadata"].get("uid", ""))
-
-
-def call_domain(
-    question: Callable[[Object], T | None], obj: Object, otherwise: T | None
-) -> T | None:
-    """Call ``keep`` or ``index``; log an exception and use the fallback: the watch must go on."""
-    try:
-        return question(obj)
-    except Exception as error:  # noqa: BLE001 - pure code of a domain may raise anything
-        # No traceback: its local variables are the object, and that may be a Secret.
-        log.error("keep or index failed", object=key_parts(obj), error=repr(error))  # noqa: TRY400
-        return otherwise
-
-
-def _is_terminating(obj: Object) -> bool:
-    return "deletionTimestamp" in obj["metadata"]
-
-
-def _version(obj: Object) -> str:
-    return str(obj["metadata"].get("resourceVersion", ""))
-
-
-def _is_unchanged(old: Object | None, new: Object | None) -> bool:
-    if old is None or new is None:
-        return old is new
-    if {**old, "metadata": None} != {**new, "metadata": None}:
-        return False
-    before, after = old["metadata"], new["metadata"]
-    return {**before, "resourceVersion": ""} == {**after, "resourceVersion": ""}

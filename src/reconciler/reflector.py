@@ -20,8 +20,9 @@ from typing import Any
 import structlog
 
 from contract.metadata import key_parts, known_newer
-from reconciler.cache import Held, NamespacedName, Store
+from reconciler.cache import Store
 from reconciler.client.api import RETRY_AFTER_LIMIT, Api, ApiError, Unreachable, WatchEvent
+from reconciler.held import Held, NamespacedName
 from reconciler.phases import (
     Ended,
     EndMarkMissing,

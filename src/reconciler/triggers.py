@@ -16,7 +16,8 @@ from contract.model import Key, Kind, Object
 from contract.ownership import annotations_of, kept_annotation, owner_annotation
 from contract.plan import Controller
 from contract.record import record_annotation
-from reconciler.cache import Store, call_domain
+from reconciler.cache import Store
+from reconciler.held import call_domain
 from reconciler.parents import own_fields
 from reconciler.queue import WorkQueue
 from reconciler.watches import cached_form
