@@ -9,9 +9,7 @@ hid. Objects are held encoded (see ``held``) and decoded for each reader.
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from typing import Any
 
 from contract.demands import Need, Watch
 from contract.metadata import known_newer, newer
@@ -27,6 +25,7 @@ from reconciler.held import (
     uid_of,
     version_of,
 )
+from reconciler.index import Index
 
 OnChange = Callable[[Object | None, Object | None], None]
 """Called with (old, new) after the store changed; None where there was or is no object."""
@@ -60,8 +59,8 @@ class Store:
         self.on_change: list[OnChange] = []
         self.on_synced: list[Callable[[], None]] = []
         self._objects: dict[NamespacedName, Held] = {}
-        self._owned: defaultdict[str, set[NamespacedName]] = defaultdict(set)
-        self._indexed: defaultdict[NamespacedName, set[NamespacedName]] = defaultdict(set)
+        self._owned: Index[str, NamespacedName] = Index()
+        self._indexed: Index[NamespacedName, NamespacedName] = Index()
         self._removed: dict[str, str | None] = {}  # uid of an own delete, oldest first: scope
         self._seen_up_to: dict[str | None, str] = dict.fromkeys(self.scopes, "")
         self._unsynced = set(self.scopes)
@@ -108,11 +107,11 @@ class Store:
 
     def owned(self, uid: str) -> tuple[Object, ...]:
         """The children of the parent with this uid, by namespace and name."""
-        return self._sorted(self._owned.get(uid, ()))
+        return self._sorted(self._owned[uid])
 
     def indexed(self, namespace: str, value: str) -> tuple[Object, ...]:
         """The objects of a namespace with this value of ``Watch.index``, by name."""
-        return self._sorted(self._indexed.get((namespace, value), ()))
+        return self._sorted(self._indexed[namespace, value])
 
     def needed(self, need: Need) -> tuple[Object, ...]:
         """The answer to a Need for this kind."""
@@ -258,14 +257,15 @@ class Store:
         old = self._objects.pop(key, None)
         if old is not None:
             for owner in old.owners:
-                _discard(self._owned, owner, key)
-            _discard(self._indexed, (key[0], old.index), key)
+                self._owned.discard(owner, key)
+            if old.index is not None:
+                self._indexed.discard((key[0], old.index), key)
         if new is not None:
             self._objects[key] = new
             for owner in new.owners:
-                self._owned[owner].add(key)
+                self._owned.add(owner, key)
             if new.index is not None:
-                self._indexed[key[0], new.index].add(key)
+                self._indexed.add((key[0], new.index), key)
         return old, new
 
     def _announce(self, before: Held | None, after: Held | None) -> None:
@@ -276,11 +276,3 @@ class Store:
             return
         for callback in self.on_change:
             callback(old, new)
-
-
-def _discard(index: dict[Any, set[NamespacedName]], value: object, key: NamespacedName) -> None:
-    """Remove a key from an index, and empty sets with it: names come and go for months."""
-    if value is not None and (keys := index.get(value)):
-        keys.discard(key)
-        if not keys:
-            del index[value]

@@ -18,6 +18,7 @@ from contract.plan import Controller
 from contract.record import record_annotation
 from reconciler.cache import Store
 from reconciler.held import call_domain
+from reconciler.index import Index
 from reconciler.parents import own_fields
 from reconciler.queue import WorkQueue
 from reconciler.watches import cached_form
@@ -191,7 +192,7 @@ class Interests:
 
     def __init__(self) -> None:
         self._demands: dict[Key, tuple[Demand, ...]] = {}
-        self._keys: dict[Demand, set[Key]] = {}
+        self._keys: Index[Demand, Key] = Index()
 
     def subscribe(self, key: Key, demands: tuple[Demand, ...]) -> tuple[Demand, ...]:
         """From now on changes of what these demands ask for queue the key.
@@ -202,15 +203,13 @@ class Interests:
         if demands == before:
             return ()
         for demand in demands:
-            self._keys.setdefault(demand, set()).add(key)
+            self._keys.add(demand, key)
         ended = []
         for demand in before:
             if demand in demands:
                 continue
-            keys = self._keys[demand]
-            keys.discard(key)
-            if not keys:
-                del self._keys[demand]
+            self._keys.discard(demand, key)
+            if not self._keys[demand]:
                 ended.append(demand)
         if demands:
             self._demands[key] = demands
@@ -220,20 +219,20 @@ class Interests:
 
     def subscribers(self, demand: Demand) -> Iterable[Key]:
         """The keys whose last pass made this demand."""
-        return tuple(self._keys.get(demand, ()))
+        return self._keys[demand]
 
     def askers(self, watch: Watch, obj: Object) -> set[Key]:
         """The keys whose last pass asked for this object, by name or by the watch's index."""
         namespace, name = key_parts(obj)
-        keys = set(self._keys.get(Need(watch.kind, namespace, name=name), ()))
+        keys = set(self._keys[Need(watch.kind, namespace, name=name)])
         index = call_domain(watch.index, obj, None) if watch.index else None
         if index is not None:
-            keys.update(self._keys.get(Need(watch.kind, namespace, index=index), ()))
+            keys.update(self._keys[Need(watch.kind, namespace, index=index)])
         return keys
 
     def remembered(self) -> int:
         """Of how many keys anything is remembered."""
-        return len({*self._demands, *(key for keys in self._keys.values() for key in keys)})
+        return len({*self._demands, *(key for demand in self._keys for key in self._keys[demand])})
 
 
 def owners(controller: Controller, parents: Store, obj: Object) -> Iterable[Key]:
