@@ -5,14 +5,14 @@ from __future__ import annotations
 import asyncio
 import itertools
 import random
-from typing import cast
 
 import pytest
 from structlog.testing import capture_logs
 
 from contract.model import Kind
-from reconciler.client.api import Api, ApiError, Discovery, Unreachable
+from reconciler.client.api import ApiError, Discovery, Unreachable
 from reconciler.discovery import BACKOFF_LIMIT, Discovered
+from unit.partial_api import PartialApi
 
 pytestmark = pytest.mark.looptime
 
@@ -26,7 +26,7 @@ def seconds() -> float:
     return asyncio.get_running_loop().time()
 
 
-class Server:
+class Server(PartialApi):
     """A server whose kinds come and go, and whose discovery can fail."""
 
     def __init__(self) -> None:
@@ -56,9 +56,7 @@ class Bench:
         self.server = Server()
         self.watched = True
         self.changes: list[float] = []
-        self.known = Discovered(
-            cast("Api", self.server), watched=lambda: self.watched, rng=random.Random(1)
-        )
+        self.known = Discovered(self.server, watched=lambda: self.watched, rng=random.Random(1))
         self.discoveries = 0
         self._last = UNKNOWN
         self.known.on_discovery.append(self._discovered)
